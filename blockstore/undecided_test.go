@@ -1,0 +1,595 @@
+package blockstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/timeline"
+)
+
+// mergeLine is a diverged timeline with its merge frame and a change on that.
+type mergeLine struct {
+	all    []ibgib.IbGib // of the branches
+	tjp    ibgib.Addr
+	merged ibgib.IbGib
+	after  []ibgib.IbGib // dna and frame of the change on merged
+}
+
+func newMergeLine(t *testing.T) mergeLine {
+	t.Helper()
+	now := time.UnixMilli(1_700_000_000_000)
+	env := ibgib.Env{
+		Now:  func() time.Time { now = now.Add(time.Second); return now },
+		UUID: func() string { return fmt.Sprintf("%064x", 1) },
+	}
+	patch := func(src ibgib.IbGib, name string) []ibgib.IbGib {
+		res, err := ibgib.Mut8(src, ibgib.Mut8Options{
+			Patch: ibgib.Object(ibgib.Member{Name: name, Value: ibgib.Bool(true)}), NCounter: true, Dna: true, LinkedRel8ns: []string{"past", "dna"},
+		}, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.All()
+	}
+	parent, err := ibgib.ParseAddr("task^gib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := ibgib.Fork(parent, ibgib.ForkOptions{
+		DestIb: "task", Tjp: ibgib.TjpOptions{UUID: true, Timestamp: true}, NCounter: true, Dna: true,
+	}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := mergeLine{all: res.All(), tjp: res.New.Addr()}
+	for _, name := range []string{"left", "right"} {
+		last := res.New
+		for i := range 5 {
+			made := patch(last, fmt.Sprint(name, i))
+			l.all = append(l.all, made...)
+			last = made[len(made)-1]
+		}
+	}
+	s, err := OpenMemory(Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := putAll(s, l.all); err != nil {
+		t.Fatal(err)
+	}
+	if l.merged, err = s.Get(context.Background(), onlyEntry(t, s).Latest); err != nil {
+		t.Fatal(err)
+	}
+	l.after = patch(l.merged, "after")
+	return l
+}
+
+// rulesOf returns the rule of each frame that is kept out.
+func rulesOf(t *testing.T, s *Store) map[ibgib.Addr]string {
+	t.Helper()
+	rules := make(map[ibgib.Addr]string)
+	for r, err := range s.View(DefaultShare).Rejected(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules[r.Addr] = r.Rule
+	}
+	return rules
+}
+
+// A merge frame that its peer cannot pay for is undecided, and what stands on it,
+// over a restart too; RetryMerges admits both as time passes.
+func TestUndecidedFrames(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	after := l.after[len(l.after)-1]
+	clock := time.UnixMilli(1_800_000_000_000)
+	opts := Options{Now: func() time.Time { return clock }}
+	disk := NewMemory()
+	s, err := disk.Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	poor := func(s *Store) { s.merging.ofTimeline, s.merging.ofPeer = 12_000, 1<<30 }
+	poor(s)
+	if err := putAll(s, slices.Concat(l.all, []ibgib.IbGib{l.merged}, l.after)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[ibgib.Addr]string{l.merged.Addr(): RuleUndecided, after.Addr(): RuleUndecided}
+	check := func(what string, s *Store, heads int) {
+		t.Helper()
+		if got := rulesOf(t, s); len(got) != len(want) || got[l.merged.Addr()] != want[l.merged.Addr()] || got[after.Addr()] != want[after.Addr()] {
+			t.Errorf("%s: kept out are %v, want %v", what, got, want)
+		}
+		if e := onlyEntry(t, s); len(e.Heads) != heads {
+			t.Errorf("%s: %d heads, want %d", what, len(e.Heads), heads)
+		}
+		verifyClean(t, s)
+	}
+	check("at first", s, 2)
+
+	if s, err = disk.Open(opts); err != nil {
+		t.Fatal(err)
+	}
+	poor(s)
+	check("after a restart", s, 2)
+	tries := 0
+	for {
+		res, err := s.RetryMerges(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tries++; res.Left == 0 {
+			if res.Moved != 1 {
+				t.Errorf("%d entries moved", res.Moved)
+			}
+			break
+		}
+		check("tried", s, 2)
+		if tries == 1 { // nothing has filled up yet
+			if res, err := s.RetryMerges(ctx); res.Left != 1 || err != nil {
+				t.Fatalf("%+v, %v", res, err)
+			}
+		}
+		if tries > 10 {
+			t.Fatal("it never ends")
+		}
+		clock = clock.Add(mergeRefill)
+	}
+	if tries < 2 {
+		t.Error("one try was enough")
+	}
+	clear(want)
+	check("in the end", s, 1)
+	if e := onlyEntry(t, s); e.Latest != after.Addr() {
+		t.Errorf("latest is %s, want %s", e.Latest, after.Addr())
+	}
+	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// A merge frame that turns out to be false takes what stands on it with it.
+func TestUndecidedTurnsOutFalse(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	forged, err := ibgib.New(l.merged.Ib(), l.merged.Data().With("left0", ibgib.Bool(false)), l.merged.Rel8ns())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := ibgib.Rel8(forged, ibgib.Rel8Options{
+		Add: ibgib.Rel8ns{{Name: "see", Addrs: []ibgib.Addr{l.tjp}}}, NoTimestamp: true, Dna: true,
+	}, ibgib.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenMemory(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.merging.ofTimeline = 0
+	if err := putAll(s, slices.Concat(l.all, []ibgib.IbGib{forged}, res.All())); err != nil {
+		t.Fatal(err)
+	}
+	if got := rulesOf(t, s); got[forged.Addr()] != RuleUndecided || got[res.New.Addr()] != RuleUndecided {
+		t.Errorf("kept out are %v", got)
+	}
+	s.merging = newMerging()
+	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if got := rulesOf(t, s); got[forged.Addr()] != timeline.RuleMergeState || got[res.New.Addr()] != timeline.RulePredecessorOut {
+		t.Errorf("kept out are %v", got)
+	}
+	verifyClean(t, s)
+}
+
+// Heads that cannot be merged for what it costs are presented by the greatest, and
+// merged later, also when only a new life of the store has the time.
+func TestUndecidedLatest(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	disk := NewMemory()
+	s, err := disk.Open(Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.merging.ofTimeline = 0
+	if err := putAll(s, l.all); err != nil {
+		t.Fatal(err)
+	}
+	e := onlyEntry(t, s)
+	if e.Merged || e.Conflict.Reason != ReasonUndecided || e.Latest != slices.MaxFunc(e.Heads, func(a, b ibgib.Addr) int {
+		x, _ := a.Hash()
+		y, _ := b.Hash()
+		return slices.Compare(x[:], y[:])
+	}) {
+		t.Errorf("entry %+v", e)
+	}
+	verifyClean(t, s)
+	if res, err := s.RetryMerges(ctx); res.Left != 1 || err != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if s, err = disk.Open(Options{Strategy: Optimistic}); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if e := onlyEntry(t, s); !e.Merged || e.Latest != l.merged.Addr() {
+		t.Errorf("entry %+v, want the latest %s", e, l.merged.Addr())
+	}
+	verifyClean(t, s)
+}
+
+// What was too expensive to check as a peer's frame is admitted when it is what
+// this node computes itself.
+func TestUndecidedIsComputedHere(t *testing.T) {
+	l := newMergeLine(t)
+	s, err := OpenMemory(Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.merging.ofPeer = 0
+	if err := putAll(s, append(slices.Clone(l.all), l.merged)); err != nil {
+		t.Fatal(err)
+	}
+	if got := rulesOf(t, s); got[l.merged.Addr()] != RuleUndecided {
+		t.Fatalf("kept out are %v", got)
+	}
+	if _, err := s.RetryMerges(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if e := onlyEntry(t, s); !e.Merged || len(rulesOf(t, s)) != 0 {
+		t.Errorf("entry %+v, kept out are %v", e, rulesOf(t, s))
+	}
+	verifyClean(t, s)
+}
+
+// A frame that came before the merge frame it stands on becomes a head when this
+// node computes that one: in the commit that does, when the strategy changes, and
+// where it is for another timeline to wait.
+func TestHeadThatWaitsForMerge(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	after := l.after[len(l.after)-1]
+	other, err := ibgib.New("aaa", ibgib.Object(ibgib.Member{Name: "isTjp", Value: ibgib.Bool(true)}), ibgib.Rel8ns{{Name: "see", Addrs: []ibgib.Addr{l.merged.Addr()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	early := append(slices.Clone(l.after), other)
+	check := func(s *Store) {
+		t.Helper()
+		heads := make(map[ibgib.Addr]bool)
+		for e, err := range s.View(DefaultShare).Entries(ctx) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(e.Heads) != 1 {
+				t.Errorf("entry %+v", e)
+			}
+			heads[e.Latest] = true
+		}
+		if !heads[after.Addr()] || !heads[other.Addr()] || len(heads) != 2 {
+			t.Errorf("heads are %v", heads)
+		}
+		verifyClean(t, s)
+	}
+	put := func(s *Store, o Origin, gs ...ibgib.IbGib) {
+		t.Helper()
+		if _, _, err := s.Apply(ctx, DefaultShare, o, gs); err != nil {
+			t.Fatal(err)
+		}
+		verifyClean(t, s)
+	}
+	peer := Origin{Peer: "peer"}
+	for _, o := range []Origin{{}, peer} {
+		for _, parts := range [][][]ibgib.IbGib{
+			{slices.Concat(l.all, early)}, {slices.Concat(early, l.all)}, {early, l.all}, {l.all[:4], early, l.all[4:]},
+		} {
+			s, err := OpenMemory(Options{Strategy: Optimistic})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, gs := range parts {
+				put(s, o, gs...)
+			}
+			if o == peer { // what no head needed when it came waits to be brought again
+				put(s, peer, early...)
+			}
+			check(s)
+		}
+	}
+
+	for _, o := range []Origin{{}, peer} {
+		disk := NewMemory()
+		s, err := disk.Open(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(s, o, slices.Concat(l.all, early)...)
+		if s, err = disk.Open(Options{Strategy: Optimistic}); err != nil {
+			t.Fatal(err)
+		}
+		verifyClean(t, s)
+		if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+			t.Errorf("%+v, %v", res, err)
+		}
+		verifyClean(t, s)
+		if o == peer {
+			put(s, peer, early...)
+		}
+		check(s)
+	}
+}
+
+// A frame that waits for a merge frame in an open stage becomes a head with that
+// stage, whoever computes the merge frame.
+func TestOpenStageThatWaitsForMerge(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	missing, err := ibgib.ParseAddr(fmt.Sprintf("missing^%064X", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Origin{{}, {Peer: "peer"}, {Peer: "other"}} {
+		s, err := OpenMemory(Options{Strategy: Optimistic})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.NewStage(DefaultShare, Origin{Peer: "peer"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Put(ctx, l.after); err != nil {
+			t.Fatal(err)
+		}
+		see := ibgib.Rel8ns{{Name: "see", Addrs: []ibgib.Addr{missing}}}
+		stray, err := ibgib.New("stray", ibgib.Null(), see) // lets the commit leave something
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Apply(ctx, DefaultShare, o, append(slices.Clone(l.all), stray)); err != nil {
+			t.Fatal(err)
+		}
+		verifyClean(t, s)
+		if _, err := st.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		verifyClean(t, s)
+		if e := onlyEntry(t, s); len(e.Heads) != 1 || e.Latest != l.after[len(l.after)-1].Addr() {
+			t.Errorf("%+v: entry %+v", o, e)
+		}
+	}
+}
+
+// A peer pays for each timeline and for all together, and nobody pays for another.
+func TestMergeAllowances(t *testing.T) {
+	m := newMerging()
+	m.ofTimeline, m.ofPeer = 100, 150
+	now := time.UnixMilli(0)
+	root := func(i int) mergeTask {
+		a, err := ibgib.ParseAddr(fmt.Sprintf("task^%064X", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mergeTask{DefaultShare, a, latestOfHeads}
+	}
+	// A merge of two heads that costs all that it is granted.
+	spend := func(task mergeTask, peer uint32) int64 {
+		work, spent := m.work(task, peer, now)
+		granted := work.Budget.Left()
+		_, err := timeline.Merge([]timeline.Frame{{HasN: true, N: 2}, {HasN: true, N: 1}}, nil, nil, timeline.MergeWork{Budget: work.Budget})
+		if granted >= 256 || !errors.Is(err, timeline.ErrOverBudget) {
+			t.Fatalf("granted %d, %v", granted, err)
+		}
+		spent()
+		return granted
+	}
+	take := func(task mergeTask, peer uint32, bytes int64) {
+		_, spent := m.work(task, peer, now)
+		spent()
+		m.allowances[allowanceKey{peer, task.root}].left -= bytes
+		m.allowances[allowanceKey{peer: peer}].left -= bytes
+	}
+	for _, step := range []struct {
+		task mergeTask
+		peer uint32
+		want int64
+		take int64
+	}{
+		{root(1), 1, 100, 70},
+		{root(1), 1, 30, 0},
+		{root(2), 1, 80, 80},
+		{root(3), 1, 0, 0},
+		{root(1), 2, 100, 0},
+		{root(1), 0, 100, 0},
+	} {
+		if got := spend(step.task, step.peer); got != step.want {
+			t.Errorf("peer %d is granted %d, want %d", step.peer, got, step.want)
+		}
+		if step.take > 0 {
+			take(step.task, step.peer, step.take)
+		}
+	}
+	now = now.Add(mergeRefill / 2)
+	if got := spend(root(1), 1); got != 75 {
+		t.Errorf("after half of the time it is %d, want 75 of all", got)
+	}
+	now = now.Add(-time.Hour) // a clock that jumps back gives nothing
+	if got := spend(root(1), 1); got != 75 {
+		t.Errorf("it is %d, want 75", got)
+	}
+	now = now.Add(mergeRefill / 10)
+	if got := spend(root(1), 1); got != 90 {
+		t.Errorf("it is %d, want 90: time goes on from where the clock is now", got)
+	}
+}
+
+// Caches are kept for those that merged last, within a bound.
+func TestMergeCachesAreBounded(t *testing.T) {
+	m := newMerging()
+	for i := range 1000 {
+		a, err := ibgib.ParseAddr(fmt.Sprintf("task^%064X", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, spent := m.work(mergeTask{DefaultShare, a, latestOfHeads}, 0, time.Time{})
+		spent()
+	}
+	if len(m.caches) > 256 || len(m.caches) != len(m.recent) {
+		t.Errorf("%d caches, %d in order", len(m.caches), len(m.recent))
+	}
+}
+
+// A commit of merges that is cut off after any write leaves a store in order.
+func TestCutMergesAtEveryWrite(t *testing.T) {
+	l := newMergeLine(t)
+	merged := 0
+	for cut := 0; ; cut++ {
+		engine := newMemoryKV()
+		s, err := open(&cutKV{kv: engine, left: cut}, Options{Strategy: Optimistic})
+		if err == nil {
+			if err = putAll(s, l.all[:len(l.all)/2]); err == nil {
+				err = putAll(s, l.all[len(l.all)/2:])
+			}
+		}
+		if err != nil && !errors.Is(err, errCut) {
+			t.Fatalf("cut after %d writes: %v", cut, err)
+		}
+		again, openErr := open(engine, Options{Strategy: Optimistic})
+		if openErr != nil {
+			t.Fatalf("open after a cut at %d writes: %v", cut, openErr)
+		}
+		verifyClean(t, again)
+		if err := putAll(again, l.all); err != nil {
+			t.Fatal(err)
+		}
+		verifyClean(t, again)
+		if e := onlyEntry(t, again); !e.Merged || e.Latest != l.merged.Addr() {
+			t.Errorf("cut after %d writes: entry %+v", cut, e)
+		} else {
+			merged++
+		}
+		if err == nil {
+			break
+		}
+	}
+	if merged < 4 {
+		t.Errorf("only %d cuts", merged)
+	}
+}
+
+// A large commit decides its merges aside, like everything else.
+func TestLargeCommitOfMerges(t *testing.T) {
+	var all []ibgib.IbGib
+	for i := range maxInlineEntries + 50 {
+		all = append(all, divergedLine(t, i)...)
+	}
+	engine := newMemoryKV()
+	s, err := open(engine, Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := putAll(s, all); err != nil {
+		t.Fatal(err)
+	}
+	check := func(s *Store) {
+		t.Helper()
+		n := 0
+		for e, err := range s.View(DefaultShare).Entries(context.Background()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Merged {
+				n++
+			}
+		}
+		if n != maxInlineEntries+50 {
+			t.Errorf("%d timelines are merged", n)
+		}
+		verifyClean(t, s)
+	}
+	check(s)
+
+	// Rebuilt by other rules, the index is the same.
+	b := newBatch()
+	b.put(keyRules, []byte{timeline.RulesVersion + 1})
+	if err := engine.write(b); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(engine, Options{Strategy: Optimistic}); err != nil {
+		t.Fatal(err)
+	}
+	verifyClean(t, s)
+	if res, err := s.RetryMerges(context.Background()); res.Left != 0 || len(res.Merges) != maxInlineEntries+50 || err != nil {
+		t.Errorf("%d left, %d merged, %v", res.Left, len(res.Merges), err)
+	}
+	check(s)
+}
+
+// divergedLine is a timeline with two heads that can be merged.
+func divergedLine(t *testing.T, i int) []ibgib.IbGib {
+	t.Helper()
+	d := ibgib.Object(
+		ibgib.Member{Name: "isTjp", Value: ibgib.Bool(true)}, ibgib.Member{Name: "i", Value: ibgib.Number(float64(i))},
+	)
+	tjp, err := ibgib.New("line", ibgib.Stamp{At: time.UnixMilli(0)}.On(d), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []ibgib.IbGib{tjp}
+	for k := range 2 {
+		res, err := ibgib.Mut8(tjp, ibgib.Mut8Options{
+			Patch: ibgib.Object(ibgib.Member{Name: fmt.Sprint("k", k), Value: ibgib.Number(1)}), Dna: true, LinkedRel8ns: []string{"past", "dna"},
+		}, ibgib.Env{Now: func() time.Time { return time.UnixMilli(int64(1000 * k)) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, res.All()...)
+	}
+	return all
+}
+
+// Repair computes a merge frame that has been lost.
+func TestRepairOfMergeFrame(t *testing.T) {
+	l := newMergeLine(t)
+	engine := newMemoryKV()
+	s, err := open(engine, Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := putAll(s, l.all); err != nil {
+		t.Fatal(err)
+	}
+	b := newBatch()
+	b.remove(keyOfBlock(t, engine, l.merged))
+	if err := engine.write(b); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(engine, Options{Strategy: Optimistic}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := s.Verify(context.Background(), nil); err != nil || len(report.Problems) == 0 {
+		t.Fatalf("verify finds %v, %v", report.Problems, err)
+	}
+	if _, err := s.Repair(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	verifyClean(t, s)
+	if res, err := s.RetryMerges(context.Background()); res.Left != 0 || err != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if e := onlyEntry(t, s); !e.Merged || e.Latest != l.merged.Addr() {
+		t.Errorf("entry %+v", e)
+	}
+	if _, err := s.Get(context.Background(), l.merged.Addr()); err != nil {
+		t.Error(err)
+	}
+	verifyClean(t, s)
+}
