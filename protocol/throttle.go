@@ -1,0 +1,178 @@
+package protocol
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/time/rate"
+)
+
+// MinThrottle is the least rate that a Throttle takes, in bytes a second. With
+// less, a message would take longer than the other side waits for one.
+const MinThrottle = 64 << 10
+
+// unthrottled is the size of a message up to which it does not wait: errors and
+// other short words are counted, and go at once.
+const unthrottled = 1 << 10
+
+// Rates are in bytes a second, of messages as they travel in streams; what
+// libp2p adds is not counted. Zero is no bound; otherwise at least MinThrottle.
+type Rates struct {
+	Upload, Download         int // of all peers together
+	PeerUpload, PeerDownload int // of each peer
+}
+
+// Throttle slows the connections of a node down to rates. A second's worth, or
+// the longest message if that is more, may go at once after a pause. Its methods
+// are safe for concurrent use.
+type Throttle struct {
+	exempt func(remote ma.Multiaddr) bool
+
+	mu    sync.Mutex
+	rates Rates
+	all   flow
+	peers map[peer.ID]*peerFlow
+}
+
+// flow has the limits of both directions; nil is none.
+type flow struct{ up, down *rate.Limiter }
+
+type peerFlow struct {
+	flow
+	conns int
+}
+
+// NewThrottle makes a Throttle. Connections whose remote address is exempt when
+// they begin are not slowed down; exempt may be nil.
+func NewThrottle(rates Rates, exempt func(remote ma.Multiaddr) bool) *Throttle {
+	t := &Throttle{exempt: exempt, peers: make(map[peer.ID]*peerFlow)}
+	t.SetRates(rates)
+	return t
+}
+
+// SetRates changes the rates, also of connections that are open. What waits
+// already goes on waiting as long as it would have.
+func (t *Throttle) SetRates(rates Rates) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rates = rates
+	t.all.set(rates.Upload, rates.Download)
+	for _, p := range t.peers {
+		p.set(rates.PeerUpload, rates.PeerDownload)
+	}
+}
+
+func (f *flow) set(up, down int) {
+	f.up = limiter(f.up, up)
+	f.down = limiter(f.down, down)
+}
+
+// limiter returns one of n bytes a second, the given one if there is one.
+func limiter(l *rate.Limiter, n int) *rate.Limiter {
+	if n <= 0 {
+		return nil
+	}
+	burst := max(n, MaxMessage+maxLengthPrefix)
+	if l == nil {
+		return rate.NewLimiter(rate.Limit(n), burst)
+	}
+	l.SetLimit(rate.Limit(n))
+	l.SetBurst(burst)
+	return l
+}
+
+// open returns how a connection with the peer is slowed down, nil for not at
+// all, which is a valid *valve too.
+func (t *Throttle) open(c network.Conn) *valve {
+	if t == nil || t.exempt != nil && t.exempt(c.RemoteMultiaddr()) {
+		return nil
+	}
+	return t.join(c.RemotePeer())
+}
+
+func (t *Throttle) join(id peer.ID) *valve {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[id]
+	if p == nil {
+		p = new(peerFlow)
+		p.set(t.rates.PeerUpload, t.rates.PeerDownload)
+		t.peers[id] = p
+	}
+	p.conns++
+	return &valve{throttle: t, all: &t.all, peer: p, id: id}
+}
+
+// valve is one connection's part in a Throttle.
+type valve struct {
+	throttle *Throttle
+	all      *flow
+	peer     *peerFlow
+	id       peer.ID
+}
+
+func (v *valve) close() {
+	if v == nil {
+		return
+	}
+	v.throttle.mu.Lock()
+	defer v.throttle.mu.Unlock()
+	if v.peer.conns--; v.peer.conns == 0 {
+		delete(v.throttle.peers, v.id)
+	}
+}
+
+// up waits until n bytes may be sent, down until they may be received. They
+// return early when ctx or stop ends; the reads and writes that follow see that.
+func (v *valve) up(ctx context.Context, stop <-chan struct{}, n int) {
+	if v != nil {
+		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.up }))
+	}
+}
+
+func (v *valve) down(ctx context.Context, stop <-chan struct{}, n int) {
+	if v != nil {
+		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.down }))
+	}
+}
+
+func wait(ctx context.Context, stop <-chan struct{}, n int, limiters []*rate.Limiter) {
+	now := time.Now()
+	var taken []*rate.Reservation
+	var delay time.Duration
+	for _, l := range limiters {
+		r := l.ReserveN(now, n)
+		taken = append(taken, r)
+		delay = max(delay, r.DelayFrom(now))
+	}
+	if delay == 0 || n <= unthrottled {
+		return
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return
+	case <-ctx.Done():
+	case <-stop:
+	}
+	for _, r := range taken {
+		r.Cancel()
+	}
+}
+
+func (v *valve) limiters(direction func(*flow) *rate.Limiter) []*rate.Limiter {
+	v.throttle.mu.Lock()
+	defer v.throttle.mu.Unlock()
+	var list []*rate.Limiter
+	for _, f := range []*flow{v.all, &v.peer.flow} {
+		if l := direction(f); l != nil {
+			list = append(list, l)
+		}
+	}
+	return list
+}

@@ -1,0 +1,97 @@
+package protocol
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// spend sends n bytes in messages of one size through a valve and returns how
+// long that took.
+func spend(ctx context.Context, v *valve, size, n int) time.Duration {
+	began := time.Now()
+	for ; n > 0; n -= size {
+		v.up(ctx, nil, size)
+	}
+	return time.Since(began)
+}
+
+func TestThrottle(t *testing.T) {
+	const mib, message = 1 << 20, 256 << 10
+	// What goes at once after a pause. It is no multiple of a message, so that a
+	// run may take up to two messages longer.
+	const burst = MaxMessage + maxLengthPrefix
+	near := func(t *testing.T, got, want time.Duration) {
+		t.Helper()
+		if got < want-600*time.Millisecond || got > want+600*time.Millisecond {
+			t.Errorf("took %s, want about %s", got, want)
+		}
+	}
+	run := func(name string, f func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+	}
+
+	run("a peer", func(t *testing.T) {
+		v := NewThrottle(Rates{PeerUpload: mib}, nil).join("a")
+		near(t, spend(t.Context(), v, message, 10*mib+burst), 10*time.Second)
+		v.close()
+	})
+	run("two peers", func(t *testing.T) {
+		th := NewThrottle(Rates{Upload: mib, PeerUpload: 8 * mib}, nil)
+		began := time.Now()
+		var both sync.WaitGroup
+		for _, id := range []peer.ID{"a", "b"} {
+			both.Go(func() { spend(t.Context(), th.join(id), message, 5*mib+burst/2) })
+		}
+		both.Wait()
+		near(t, time.Since(began), 10*time.Second)
+	})
+	run("no limit", func(t *testing.T) {
+		v := NewThrottle(Rates{Download: mib}, nil).join("a")
+		near(t, spend(t.Context(), v, message, 100*mib), 0)
+	})
+	run("short messages", func(t *testing.T) {
+		v := NewThrottle(Rates{Upload: MinThrottle}, nil).join("a")
+		spend(t.Context(), v, MaxMessage, 2*MaxMessage)
+		near(t, spend(t.Context(), v, unthrottled, unthrottled), 0)
+	})
+	run("changed while it runs", func(t *testing.T) {
+		th := NewThrottle(Rates{}, nil)
+		v := th.join("a")
+		th.SetRates(Rates{PeerUpload: mib})
+		near(t, spend(t.Context(), v, message, 4*mib+burst), 4*time.Second)
+		th.SetRates(Rates{Upload: 2 * mib})
+		spend(t.Context(), v, message, burst)
+		near(t, spend(t.Context(), v, message, 4*mib), 2*time.Second)
+		th.SetRates(Rates{})
+		near(t, spend(t.Context(), v, message, 100*mib), 0)
+	})
+	run("stopped", func(t *testing.T) {
+		v := NewThrottle(Rates{Upload: MinThrottle}, nil).join("a")
+		spend(t.Context(), v, MaxMessage, MaxMessage)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		near(t, spend(ctx, v, MaxMessage, MaxMessage), time.Second)
+		stop := make(chan struct{})
+		close(stop)
+		began := time.Now()
+		v.up(t.Context(), stop, MaxMessage)
+		near(t, time.Since(began), 0)
+	})
+	run("forgets peers", func(t *testing.T) {
+		th := NewThrottle(Rates{PeerUpload: mib}, nil)
+		a, again := th.join("a"), th.join("a")
+		a.close()
+		if len(th.peers) != 1 {
+			t.Error("forgot a peer with an open connection")
+		}
+		again.close()
+		if len(th.peers) != 0 {
+			t.Error("remembers a peer without connections")
+		}
+	})
+}
