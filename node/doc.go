@@ -1,0 +1,21 @@
+// Package node puts the parts together: a data directory with its store, the
+// peer key, the trust list, the libp2p host that serves sagas, and what a
+// person does with a node: change timelines, import, export, sync.
+//
+// Node is the composition; read node.go first. results.go has the vocabulary
+// of what its methods return, as the commands print it. Package node/api puts
+// the same over HTTP, for the commands that talk to a running node.
+//
+// Once started, a node keeps in step with its peers by itself: live.go runs the
+// decisions of package scheduler. subscription.go tells others what happens.
+//
+// The package does not know the rules of ibGibs, timelines or sagas (packages
+// ibgib, timeline, saga), nor how they are stored and sent (blockstore,
+// protocol). It decides whom to trust, by peer id in this version (trust.go): those
+// that a person names, those that prove the mesh secret in a meeting (meet.go), and
+// those that redeem an invite (invites.go, pairing.go). It has a keystone of its own
+// (keystone.go) and follows those of its peers (peer_keystones.go).
+// finder.go finds peers and keeps connected to those that are trusted.
+//
+// Callers: cmd/ibgib-node and node/api.
+package node

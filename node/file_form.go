@@ -1,0 +1,150 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+)
+
+// Form is a form in which files have ibGibs.
+type Form string
+
+// The forms. Import recognises all of them; FormObjects cannot be asked for.
+const (
+	FormNDJSON  Form = "ndjson"  // one ibGib a line
+	FormArray   Form = "array"   // a JSON array of ibGibs
+	FormMap     Form = "map"     // a JSON object with each ibGib under its address
+	FormRaw     Form = "raw"     // the raw export of the TypeScript apps, see raw_export.go
+	FormObjects Form = "objects" // ibGibs one after the other, laid out over several lines
+)
+
+// What is read of a file to recognise its form, in bytes. The raw export is
+// told from an ibGib that somebody stored by what follows it, so as much is read
+// as an ibGib can take that keeps the limits of the gate, in any JSON form.
+const (
+	sniffFirst = 4 << 10
+	sniffBlank = 64 << 10 // white space only
+	sniffPlain = 1 << 20  // nothing that looks like a raw export
+	sniffMost  = 32 << 20
+)
+
+// openItems recognises the form of a file.
+func openItems(r io.Reader) (items, Form, error) {
+	var head bytes.Buffer
+	for size := int64(sniffFirst); ; size *= 2 {
+		_, err := io.CopyN(&head, r, size-int64(head.Len()))
+		ended := errors.Is(err, io.EOF)
+		if err != nil && !ended {
+			return nil, "", err
+		}
+		form, sure, err := sniff(head.Bytes(), ended)
+		if err != nil {
+			return nil, "", err
+		}
+		if sure {
+			return itemsOf(form, io.MultiReader(bytes.NewReader(head.Bytes()), r)), form, nil
+		}
+	}
+}
+
+func itemsOf(form Form, r io.Reader) items {
+	if form == FormNDJSON {
+		return newLineReader(r)
+	}
+	t := newTextReader(r)
+	if mark, err := t.in.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		n, _ := t.in.Discard(len(mark))
+		t.bytes += int64(n)
+	}
+	if form == FormRaw {
+		return newRawItems(t)
+	}
+	return &jsonItems{t: t, form: form}
+}
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// sniff recognises the form of a file by how it begins; false if it takes more
+// to tell. ended says that head is the whole file. What is no JSON at all is for
+// the gate to refuse line by line.
+func sniff(head []byte, ended bool) (form Form, sure bool, err error) {
+	for _, f := range []struct{ magic, what string }{
+		{"\x1f\x8b", "a file compressed with gzip; unpack it first"},
+		{"PK\x03\x04", "a zip archive; unpack it first"},
+		{"\xff\xfe", "text in UTF-16; convert it to UTF-8 first"},
+		{"\xfe\xff", "text in UTF-16; convert it to UTF-8 first"},
+	} {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return "", false, fmt.Errorf("%w: it looks like %s", ErrFormat, f.what)
+		}
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return FormNDJSON, ended || len(head) >= sniffBlank, nil
+	case text[0] == '[':
+		return FormArray, true, nil
+	case text[0] == '{':
+		form, sure = sniffObject(text, ended)
+		return form, sure, nil
+	}
+	return FormNDJSON, true, nil
+}
+
+// sniffObject is sniff for text that begins with an object.
+func sniffObject(text []byte, ended bool) (Form, bool) {
+	walk := memberWalk{t: newTextReader(bytes.NewReader(text))}
+	err := walk.enter()
+	var first []byte
+	if err == nil {
+		first, err = walk.next()
+	}
+	switch {
+	case errors.Is(err, io.EOF): // {} is a map of nothing
+		if len(bytes.TrimSpace(text[walk.t.bytes:])) > 0 {
+			return FormNDJSON, true
+		}
+		return FormMap, ended || len(text) >= sniffBlank
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return FormNDJSON, ended || len(text) >= sniffPlain
+	case err != nil:
+		return FormNDJSON, true
+	case isAddress(first):
+		return FormMap, true
+	}
+
+	isRaw := looksRaw(text)
+	whole := newTextReader(bytes.NewReader(text))
+	if _, _, err := whole.value(); err != nil { // it does not end here
+		switch {
+		case isRaw:
+			return FormRaw, ended || len(text) >= sniffMost
+		case ended:
+			return FormNDJSON, true
+		case whole.line > 1:
+			return FormObjects, len(text) >= sniffPlain
+		}
+		return FormNDJSON, len(text) >= sniffPlain
+	}
+	value, rest := text[:whole.bytes], text[whole.bytes:]
+	switch {
+	case isRaw && len(bytes.TrimSpace(rest)) == 0:
+		return FormRaw, ended || len(text) >= sniffMost
+	case whole.line > 1 && json.Valid(value):
+		return FormObjects, true
+	}
+	return FormNDJSON, true
+}
+
+func isAddress(name []byte) bool {
+	v, err := ibgib.ParseValue(name)
+	if err != nil {
+		return false
+	}
+	_, err = ibgib.ParseAddr(v.Str())
+	return err == nil
+}

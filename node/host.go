@@ -1,0 +1,233 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	stdlog "log"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/ibgib/ibgib-node/node/internal/datadir"
+)
+
+// userAgent is what identify tells other peers; without a version, which would
+// tell a stranger what to attack.
+const userAgent = "ibgib-node"
+
+// defaultListen is where a node listens that was not told where: all
+// interfaces, free ports.
+var defaultListen = []string{
+	"/ip4/0.0.0.0/tcp/0",
+	"/ip4/0.0.0.0/udp/0/quic-v1",
+	"/ip6/::/tcp/0",
+	"/ip6/::/udp/0/quic-v1",
+}
+
+// newHost makes a libp2p host with TCP and QUIC that does not listen yet. It
+// neither relays nor works on a NAT.
+func newHost(id peerKey, t *trust, limits Limits) (host.Host, error) {
+	s := newStrangers(t)
+	resources, conns, err := limits.managers()
+	if err != nil {
+		return nil, fmt.Errorf("host: %w", err)
+	}
+	h, err := libp2p.New(
+		libp2p.Identity(id.key),
+		libp2p.UserAgent(userAgent),
+		// With shared ports a second node on a taken port would get some of the
+		// first one's connections instead of an error.
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Transport(quic.NewTransport),
+		libp2p.ConnectionGater(s),
+		libp2p.ResourceManager(resources),
+		libp2p.ConnectionManager(conns),
+		libp2p.NoListenAddrs,
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("host: %w", errors.Join(err, conns.Close(), resources.Close()))
+	}
+	h.Network().Notify(s)
+	return h, nil
+}
+
+// RouteLibp2pLog sends the log of libp2p, warnings and errors, to h, and what
+// libraries write to the standard log, which knows no levels, as debug messages.
+// The logs are one for the whole process: call it once, before the first Node
+// starts.
+func RouteLibp2pLog(h slog.Handler) {
+	gologshim.SetDefaultHandler(quiet{h})
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(h, slog.LevelDebug).Writer())
+}
+
+// quiet drops what is below a warning.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
+
+// checkListen refuses what newHost has no transport for.
+func checkListen(addrs []string) error {
+	for _, s := range addrs {
+		a, err := ma.NewMultiaddr(s)
+		protocols := ""
+		if err == nil {
+			protocols = protocolsOf(a)
+		}
+		switch protocols {
+		case "ip4/tcp", "ip6/tcp", "ip4/udp/quic-v1", "ip6/udp/quic-v1":
+		default:
+			return fmt.Errorf("listen address %q: must look like /ip4/ADDRESS/tcp/PORT or /ip4/ADDRESS/udp/PORT/quic-v1, or the same with ip6", s)
+		}
+	}
+	return nil
+}
+
+// protocolsOf returns the names of the protocols of an address: ip4/tcp.
+func protocolsOf(a ma.Multiaddr) string {
+	names := make([]string, 0, 3)
+	for _, p := range a.Protocols() {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, "/")
+}
+
+// listen makes h listen. Addresses that the configuration names must all be
+// free; of the default ones, one is enough. It returns where h listens.
+func listen(h host.Host, configured []string, last listenRecord, log *slog.Logger) ([]ma.Multiaddr, error) {
+	if len(configured) > 0 {
+		for _, s := range configured {
+			if err := listenAt(h, s); err != nil {
+				return nil, fmt.Errorf("listen: %w", err)
+			}
+		}
+		return h.Network().ListenAddresses(), nil
+	}
+	var failed []error
+	for _, s := range defaultListen {
+		err := errors.New("not tried")
+		if again := last.like(s); again != "" {
+			err = listenAt(h, again)
+		}
+		if err != nil {
+			err = listenAt(h, s)
+		}
+		if err != nil {
+			failed = append(failed, err)
+			log.Info("cannot listen", "addr", s, "error", err)
+		}
+	}
+	addrs := h.Network().ListenAddresses()
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("listen: %w", errors.Join(failed...))
+	}
+	return addrs, nil
+}
+
+func listenAt(h host.Host, s string) error {
+	a, err := ma.NewMultiaddr(s)
+	if err != nil {
+		return err
+	}
+	return h.Network().Listen(a)
+}
+
+// listenRecord is where a node listened last, so that others find it again
+// after a restart and people see its addresses while it does not run.
+type listenRecord struct {
+	Listen []string `json:"listen"` // multiaddrs, interfaces not resolved
+	Addrs  []string `json:"addrs"`  // full ones, as Identity has them
+}
+
+// like returns the remembered address that differs from s in the port only.
+func (r listenRecord) like(s string) string {
+	want := strings.Split(s, "/") // "", network, address, transport, port, ...
+	for _, have := range r.Listen {
+		got := strings.Split(have, "/")
+		if len(got) != len(want) || len(got) < 5 {
+			continue
+		}
+		got[4] = want[4]
+		if strings.Join(got, "/") == s {
+			return have
+		}
+	}
+	return ""
+}
+
+// loadListen reads the record; a file that is missing or damaged is none.
+func loadListen(path string) (listenRecord, error) {
+	var r listenRecord
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, nil
+	case err != nil:
+		return r, fmt.Errorf("listen addresses: %w", err)
+	}
+	if json.Unmarshal(text, &r) != nil || checkListen(r.Listen) != nil {
+		return listenRecord{}, nil
+	}
+	return r, nil
+}
+
+func (r listenRecord) save(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		err = datadir.WriteFile(path, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("listen addresses: %w", err)
+	}
+	return nil
+}
+
+// fullAddrs returns the addresses at which h can be dialled from here, with its
+// peer id.
+func fullAddrs(h host.Host) ([]string, error) {
+	resolved, err := h.Network().InterfaceListenAddresses()
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.ID(), Addrs: resolved})
+	if err != nil {
+		return nil, err
+	}
+	full := make([]string, len(addrs))
+	for i, a := range addrs {
+		full[i] = a.String()
+	}
+	return full, nil
+}
+
+// remember keeps where h listens, with n.mu held.
+func (n *Node) remember(h host.Host, listening []ma.Multiaddr) error {
+	addrs, err := fullAddrs(h)
+	if err != nil {
+		return err
+	}
+	n.last = listenRecord{Addrs: addrs}
+	for _, a := range listening {
+		n.last.Listen = append(n.last.Listen, a.String())
+	}
+	return n.last.save(n.dir.Listen())
+}

@@ -1,0 +1,106 @@
+package scheduler
+
+import (
+	"time"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+)
+
+// peer is what a Core knows of a peer.
+type peer struct {
+	id        Peer
+	connected bool
+	trusted   bool
+	shut      bool // it does not trust this node, as it said
+	sagas     int  // running with it, by either side
+	hold      hold // of sagas that this side begins
+
+	// wholeAt is when the next saga about everything is due.
+	wholeAt    time.Time
+	wholeBegan time.Time // the last one; zero: none yet
+	turn       time.Time // when a saga with it was last handed out
+
+	out     outbox
+	lacking map[ibgib.Hash][]ibgib.Hash // heads that it has named, by root
+}
+
+// active tells whether there may be sagas with the peer.
+func (p *peer) active() bool { return p.connected && p.trusted }
+
+// forget drops what a connection was about.
+func (p *peer) forget() {
+	p.shut = false
+	p.lacking = make(map[ibgib.Hash][]ibgib.Hash)
+	p.out.clear()
+}
+
+// meet makes a saga about everything due, which stands in for all that was
+// remembered.
+func (p *peer) meet(at time.Time) {
+	p.forget()
+	p.wholeAt = at
+}
+
+// shutUp leaves the peer alone.
+func (p *peer) shutUp() {
+	p.forget()
+	p.shut = true
+}
+
+// open ends that.
+func (p *peer) open(now time.Time) {
+	if p.shut {
+		p.shut = false
+		p.wholeAt = now
+	}
+}
+
+// lack notes what the peer has.
+func (p *peer) lack(l Lack) {
+	if _, known := p.lacking[l.Root]; !known && len(p.lacking) >= maxRoots {
+		clear(p.lacking)
+		p.wholeAt = time.Time{}
+		return
+	}
+	if len(l.Heads) > maxHeads {
+		l.Heads = nil
+	}
+	p.lacking[l.Root] = l.Heads
+}
+
+// lackAgain notes what a saga has not brought, but for what was named since.
+func (p *peer) lackAgain(l Lack) {
+	if _, known := p.lacking[l.Root]; !known {
+		p.lack(l)
+	}
+}
+
+// hold keeps sagas from a peer for a while after failures.
+type hold struct {
+	until  time.Time
+	reason Outcome // OK: none
+	times  int     // in a row, for that reason
+}
+
+// How long the wait is after the first failure of a kind, and at most.
+const (
+	busyFirst, busyLast     = 200 * time.Millisecond, 10 * time.Second
+	lostFirst, lostLast     = time.Second, 5 * time.Minute
+	brokenFirst, brokenLast = 10 * time.Minute, 4 * time.Hour
+)
+
+// extend counts one more failure.
+func (h *hold) extend(reason Outcome, now time.Time, after func(first, last time.Duration, failures int) time.Time) {
+	if h.reason != reason {
+		*h = hold{reason: reason}
+	}
+	switch reason {
+	case Busy:
+		h.until = after(busyFirst, busyLast, h.times)
+	case Broken:
+		h.until = after(brokenFirst, brokenLast, h.times)
+	default:
+		h.until = after(lostFirst, lostLast, h.times)
+	}
+	h.times++
+}

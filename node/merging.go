@@ -1,0 +1,103 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
+	"github.com/ibgib/ibgib-node/timeline"
+)
+
+const (
+	// retryMergesEvery is how often what is undecided about merges is taken up; what a
+	// merge may cost fills up in that time.
+	retryMergesEvery = time.Minute
+	// clockSkew is how far from now the time of a change may lie before its clock is
+	// taken to be wrong.
+	clockSkew = 24 * time.Hour
+)
+
+// Merge tells of a timeline that has diverged and whose branches have been merged.
+type Merge struct {
+	Tjp    ibgib.Addr `json:"tjp"`
+	Latest ibgib.Addr `json:"latest"` // the merge frame
+	// Overridden are the writes that lost against a later one which had not seen them;
+	// at most 1,000. As an event it has those that are new with this merge.
+	Overridden []Overridden `json:"overridden"`
+	// Skipped are changes that do not fit any more.
+	Skipped []ibgib.Addr `json:"skipped"`
+}
+
+// Overridden is one write that another one took the place of.
+type Overridden struct {
+	Path   []string        `json:"path"`           // ib; data and the names of members; rel8ns and a name
+	Lost   json.RawMessage `json:"lost,omitempty"` // absent: a removal
+	LostBy ibgib.Addr      `json:"lostBy"`         // the frame that wrote it
+	Won    json.RawMessage `json:"won,omitempty"`
+	WonBy  ibgib.Addr      `json:"wonBy"`
+}
+
+func mergeOf(m blockstore.Merge) Merge {
+	shown := Merge{Tjp: m.Root, Latest: m.Latest, Overridden: []Overridden{}, Skipped: m.Skipped}
+	if shown.Skipped == nil {
+		shown.Skipped = []ibgib.Addr{}
+	}
+	for _, o := range m.Overridden {
+		shown.Overridden = append(shown.Overridden, overridden(o))
+	}
+	return shown
+}
+
+func overridden(o timeline.Overridden) Overridden {
+	return Overridden{Path: o.Path, Lost: text(o.Lost), LostBy: o.LostBy, Won: text(o.Won), WonBy: o.WonBy}
+}
+
+// presented is what the store shows of timelines with several heads.
+func presented(s saga.Strategy) blockstore.Strategy {
+	if s == saga.StrategyOptimistic {
+		return blockstore.Optimistic
+	}
+	return blockstore.Manual
+}
+
+// retryMerges takes up what is undecided, now and every minute until ctx ends.
+func (n *Node) retryMerges(ctx context.Context) {
+	tick := time.NewTicker(retryMergesEvery)
+	defer tick.Stop()
+	for {
+		res, err := n.store.RetryMerges(ctx)
+		n.tellMerges(ctx, res.Merges)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("diverged timelines not merged", "error", err)
+		}
+		if res.Left > 0 {
+			n.log.Info("diverged timelines wait for being merged", "timelines", res.Left)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tellMerges tells those who follow the events of merges, and warns of clocks.
+func (n *Node) tellMerges(ctx context.Context, merges []blockstore.Merge) {
+	for _, m := range merges {
+		told := mergeOf(m)
+		n.events.publish(Event{Kind: EventMerge, Merge: &told})
+		n.log.Info("branches merged", "timeline", m.Root, "latest", m.Latest, "overridden", len(m.Overridden), "skipped", len(m.Skipped))
+		// The merge has the time of the last change in it, which wins against all others.
+		g, err := n.store.Get(ctx, m.Latest)
+		if err != nil {
+			continue // gone again by now
+		}
+		if stamp, ok := ibgib.StampOf(g); ok && stamp.At.Sub(n.now()) > clockSkew {
+			n.log.Warn("a change is dated in the future and wins against all others until that time: the clock of its author is wrong",
+				"timeline", m.Root, "time", stamp.At.UTC())
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/keystone"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/timeline"
+)
+
+// Nodes that trust each other ask each other for the keystones that they have named,
+// when they have met: so a revocation, a rotation or an equivocation gets known, and
+// a node that was restored learns what it has signed.
+
+const (
+	// learnTimeout bounds what is asked after a meeting.
+	learnTimeout = time.Minute
+	// maxAsked bounds the questions about one keystone after one meeting; the rest is
+	// asked after the next.
+	maxAsked = 64
+	// announceTimeout bounds how long connected peers are told of a change of this
+	// node's keystone.
+	announceTimeout = 5 * time.Second
+	// maxAnnounced bounds how many of them are told at the same time.
+	maxAnnounced = 8
+)
+
+// learn asks a peer that has just been met about keystones. It does nothing for a
+// peer that is not trusted, nor for one that does not trust this node.
+func (n *Node) learn(ctx context.Context, h host.Host, m *protocol.Meeting) {
+	if _, trusted := n.trust.trusts(m.Peer); !trusted {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+	defer cancel()
+	if err := n.confirm(ctx, h, m.Peer); err != nil {
+		n.log.Debug("the own keystone was not confirmed", "peer", m.Peer, "error", err)
+	}
+	if err := n.learnFrom(ctx, h, m); err != nil {
+		n.log.Debug("keystone of a peer not learned", "peer", m.Peer, "error", err)
+	}
+}
+
+// confirm lets a trusted peer confirm the newest frame of this node's keystone, if
+// that is in doubt. What the peer has beyond it is taken up.
+func (n *Node) confirm(ctx context.Context, h host.Host, p peer.ID) error {
+	if n.self.Summary().Confirmed {
+		return nil
+	}
+	newest, err := n.fetchKeystone(ctx, h, p, n.self.Genesis())
+	if err != nil {
+		return err
+	}
+	own, err := n.self.History()
+	if err != nil || own.Tip().Hash() != newest {
+		return err
+	}
+	confirmed, err := n.self.Confirm(own.Tip().Addr())
+	if confirmed {
+		n.log.Info("the newest frame of the keystone is confirmed: the node signs again", "peer", p)
+	}
+	return err
+}
+
+// learnFrom brings what is known of the peer's keystone up to date.
+func (n *Node) learnFrom(ctx context.Context, h host.Host, m *protocol.Meeting) error {
+	bound := n.trust.keystone(m.Peer)
+	if bound.IsZero() {
+		return nil
+	}
+	_, err := n.fetchKeystone(ctx, h, m.Peer, bound)
+	next, unreadable := ibgib.ParseAddr(m.Genesis)
+	before, unknown := n.book.History(bound)
+	if unreadable != nil || unknown != nil || !before.RotatedTo(next) {
+		n.review(bound)
+		return err
+	}
+	// The old keystone has handed over, so its trust goes to the new one.
+	if err := n.trust.rotate(m.Peer, bound, next); err != nil {
+		return err
+	}
+	n.log.Info("a trusted peer has rotated its keystone", "peer", m.Peer, "before", bound, "now", next)
+	_, err = n.fetchKeystone(ctx, h, m.Peer, next)
+	n.review(next)
+	return err
+}
+
+// fetchKeystone asks a peer for the frames of a keystone that this node lacks, and
+// takes those that are valid. It returns the newest one that the peer has.
+func (n *Node) fetchKeystone(ctx context.Context, h host.Host, p peer.ID, genesis ibgib.Addr) (newest ibgib.Hash, err error) {
+	for range maxAsked {
+		var known ibgib.Hash
+		if have, err := n.book.History(genesis); err == nil {
+			known = have.Tip().Hash()
+		}
+		answer, err := protocol.AskKeystone(ctx, h, p, genesis.String(), known, n.wire)
+		if err != nil {
+			return newest, err
+		}
+		newest = answer.Known
+		frames := make([]ibgib.IbGib, len(answer.Frames))
+		for i, raw := range answer.Frames {
+			if frames[i], err = ibgib.Verify(raw); err != nil {
+				return newest, err
+			}
+		}
+		if len(frames) == 0 {
+			return newest, nil
+		}
+		if of, _ := timeline.Claims(frames[0]); of != genesis {
+			return newest, fmt.Errorf("frames of the keystone %s, not %s", of, genesis)
+		}
+		after, err := n.book.Extend(ctx, p.String(), frames)
+		if err != nil {
+			return newest, err
+		}
+		if !answer.More || after.Tip().Hash() == known {
+			return newest, nil
+		}
+	}
+	return newest, nil
+}
+
+// review withdraws trust from those whose keystone is revoked or disputed.
+func (n *Node) review(genesis ibgib.Addr) {
+	h, err := n.book.History(genesis)
+	if err != nil {
+		return
+	}
+	by := ""
+	switch h.Status() {
+	case keystone.Disputed:
+		by = byDispute
+	case keystone.Revoked:
+		by = byRevocation
+	default:
+		return
+	}
+	for _, p := range n.trust.withKeystone(genesis) {
+		was, err := n.trust.remove(p, by)
+		switch {
+		case err != nil:
+			n.log.Error("trust not withdrawn", "peer", p, "error", err)
+		case was:
+			n.log.Warn("trust withdrawn from a peer", "peer", p, "keystone", genesis, "reason", by)
+		}
+	}
+}
+
+// answerKeystone is Keystone of protocol.Handlers: a trusted peer may ask about this
+// node's keystones and about its own.
+func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+	answer := new(protocol.KeystoneFrames)
+	genesis, err := ibgib.ParseAddr(ask.Genesis)
+	if err != nil {
+		return answer, nil
+	}
+	own := n.self.Summary()
+	isOwn := genesis == own.Genesis || slices.Contains(own.Previous, genesis)
+	if !isOwn && n.trust.keystone(p) != genesis || genesis == own.Genesis && !own.Confirmed {
+		return answer, nil // nothing to show, or nothing that is certain
+	}
+	h, err := n.book.History(genesis)
+	if err != nil {
+		return answer, nil
+	}
+	answer.Known = h.Tip().Hash()
+	first := 0
+	for i := h.Len() - 1; i >= 0; i-- {
+		if hash, _ := h.Addr(i).Hash(); hash == ask.Known {
+			first = i + 1
+			break
+		}
+	}
+	for size := 0; first < h.Len(); first++ {
+		list, err := n.book.Frames(ctx, genesis, first, 1)
+		if err != nil {
+			return nil, err
+		}
+		raw := list[0].Stored()
+		if size += len(raw); len(answer.Frames) == protocol.MaxFrames || size > protocol.MaxKeystoneReply && len(answer.Frames) > 0 {
+			answer.More = true
+			break
+		}
+		answer.Frames = append(answer.Frames, raw)
+	}
+	return answer, nil
+}
+
+// announce meets the trusted peers that are connected once more, so that they learn
+// of a change of this node's keystone. It is over when they have, or in a while.
+func (n *Node) announce(ctx context.Context) {
+	n.mu.Lock()
+	h := n.host
+	n.mu.Unlock()
+	if h == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	var greeting sync.WaitGroup
+	defer greeting.Wait()
+	places := make(chan struct{}, maxAnnounced)
+	for _, p := range n.trust.list() {
+		if h.Network().Connectedness(p) != network.Connected {
+			continue
+		}
+		places <- struct{}{}
+		greeting.Go(func() {
+			defer func() { <-places }()
+			if err := n.greet(ctx, h, peer.AddrInfo{ID: p}); err != nil {
+				n.log.Debug("a peer was not told of the keystone", "peer", p, "error", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,295 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/keystone"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+// paired starts two nodes that trust each other by an invite.
+func paired(t *testing.T) (a, b *Node) {
+	t.Helper()
+	a, b = meshNode(t, t.TempDir(), Mesh{}), meshNode(t, t.TempDir(), Mesh{})
+	if _, err := b.Accept(t.Context(), invite(t, a)); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+// offline opens a data directory, without a network, for as long as f takes.
+func offline(t *testing.T, dir string, f func(*Node)) {
+	t.Helper()
+	n, err := Open(Config{Data: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(n)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copyOf closes a node and copies its directory.
+func copyOf(t *testing.T, n *Node) string {
+	t.Helper()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(n.DataDir())); err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := filepath.Glob(filepath.Join(dir, "keystones", "*.secret"))
+	if err != nil || len(secrets) == 0 {
+		t.Fatal(err, "no secrets")
+	}
+	for _, path := range secrets {
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func approve(t *testing.T, n *Node, i int) error {
+	t.Helper()
+	g, err := ibgib.New("note", ibgib.Object(ibgib.Member{Name: "i", Value: ibgib.Number(float64(i))}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.SignKeystone(t.Context(), keystone.Claim{Target: g.Addr(), Verb: "approve"})
+	return err
+}
+
+func mustApprove(t *testing.T, n *Node, i int) {
+	t.Helper()
+	if err := approve(t, n, i); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// meets has a meet b, and fails the test if it cannot.
+func meets(t *testing.T, a, b *Node) {
+	t.Helper()
+	if err := greets(t, a, b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lastChange(t *testing.T, n *Node) TrustChange {
+	t.Helper()
+	log, err := n.TrustLog(t.Context())
+	if err != nil || len(log) == 0 {
+		t.Fatal("no change of trust", err)
+	}
+	return log[0]
+}
+
+func TestPeersLearnKeystones(t *testing.T) {
+	a, b := paired(t)
+	mustApprove(t, b, 1)
+	mustApprove(t, b, 2)
+	meets(t, a, b)
+	k, err := a.Keystone(t.Context(), b.self.Genesis())
+	if err != nil || k.Frames != 3 || k.Status != "valid" || k.Own {
+		t.Errorf("a knows %+v, %v", k, err)
+	}
+	if report, err := a.VerifyKeystone(t.Context(), b.self.Genesis()); err != nil || !report.Valid || report.Frames != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// A revocation ends trust when it gets known, and the mesh secret does not bring it back.
+func TestRevocationEndsTrust(t *testing.T) {
+	a, b := paired(t)
+	if _, err := b.RevokeKeystone(t.Context(), "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	_ = greets(t, a, b) // it may have known, and ended the connection, already
+	if p := known(a, b); p.Trusted || !p.Denied {
+		t.Errorf("a knows %+v", p)
+	}
+	if c := lastChange(t, a); c.Change != TrustWithdrawn || c.By != byRevocation || c.Keystone != b.self.Genesis() {
+		t.Errorf("log %+v", c)
+	}
+	if err := a.trust.Authorize(t.Context(), b.PeerID()); err == nil {
+		t.Error("b may still sync")
+	}
+}
+
+// Trust follows a keystone to the one that it hands over to.
+func TestTrustFollowsARotation(t *testing.T) {
+	a, b := paired(t)
+	old := b.self.Genesis()
+	if _, err := b.RotateKeystone(t.Context(), "a new disk"); err != nil {
+		t.Fatal(err)
+	}
+	meets(t, a, b)
+	if p := known(a, b); !p.Trusted || p.Keystone != b.self.Genesis() || p.Keystone == old {
+		t.Errorf("a knows %+v", p)
+	}
+	if c := lastChange(t, a); c.Change != TrustMoved || c.By != byRotation || c.Keystone != b.self.Genesis() {
+		t.Errorf("log %+v", c)
+	}
+	mustApprove(t, b, 1)
+	meets(t, a, b)
+	if k, err := a.Keystone(t.Context(), b.self.Genesis()); err != nil || k.Frames != 2 {
+		t.Errorf("a knows %+v, %v", k, err)
+	}
+}
+
+// A peer that names another keystone without a handover is known by the old one.
+func TestTrustDoesNotFollowANewKeystone(t *testing.T) {
+	a, b := paired(t)
+	old := b.self.Genesis()
+	if _, _, err := b.self.Replace(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	meets(t, a, b)
+	if p := known(a, b); p.Keystone != old {
+		t.Errorf("a knows %+v", p)
+	}
+}
+
+// A copy of a node signs when a trusted peer has confirmed its newest frame.
+func TestPeerConfirmsACopy(t *testing.T) {
+	a, b := paired(t)
+	mustApprove(t, b, 1)
+	meets(t, a, b)
+	dir := copyOf(t, b)
+	offline(t, dir, func(c *Node) {
+		if err := approve(t, c, 2); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("a copy signs: %v", err)
+		}
+		if d, err := c.Diagnose(t.Context()); err != nil || d.Problems() == 0 {
+			t.Errorf("the doctor finds nothing: %v", err)
+		}
+	})
+	c := meshNode(t, dir, Mesh{})
+	meets(t, c, a)
+	mustApprove(t, c, 2)
+	meets(t, a, c)
+	if p := known(a, c); !p.Trusted {
+		t.Errorf("a knows %+v", p)
+	}
+}
+
+// A copy that is older than what was signed catches up, instead of signing a rival.
+func TestPeerBringsAnOldCopyUpToDate(t *testing.T) {
+	a, b := paired(t)
+	dir := b.DataDir()
+	mustApprove(t, b, 1)
+	meets(t, a, b)
+	old := copyOf(t, b)
+	b = meshNode(t, dir, Mesh{})
+	mustApprove(t, b, 2)
+	meets(t, a, b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := meshNode(t, old, Mesh{})
+	meets(t, c, a)
+	if k, err := c.Keystone(t.Context(), ibgib.Addr{}); err != nil || k.Frames != 3 || k.Signs != SignsReady {
+		t.Errorf("the copy has %+v, %v", k, err)
+	}
+	mustApprove(t, c, 3)
+	meets(t, a, c)
+	if p := known(a, c); !p.Trusted {
+		t.Errorf("a knows %+v", p)
+	}
+}
+
+// A peer that is behind confirms nothing: it cannot know.
+func TestPeerThatIsBehindDoesNotConfirm(t *testing.T) {
+	a, b := paired(t)
+	meets(t, a, b)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustApprove(t, b, 1)
+	c := meshNode(t, copyOf(t, b), Mesh{})
+	a = meshNode(t, a.DataDir(), Mesh{})
+	meets(t, c, a)
+	if err := approve(t, c, 2); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("a copy signs: %v", err)
+	}
+}
+
+// Two copies that both sign cost the identity: whoever sees both trusts it no longer.
+func TestEquivocationEndsTrust(t *testing.T) {
+	a, b := paired(t)
+	meets(t, a, b)
+	dir := b.DataDir()
+	other := copyOf(t, b)
+	b = meshNode(t, dir, Mesh{})
+	mustApprove(t, b, 1)
+	meets(t, a, b)
+	genesis := b.self.Genesis()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	offline(t, other, func(c *Node) {
+		if _, err := c.RotateKeystone(t.Context(), "a person decided so"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	c := meshNode(t, other, Mesh{})
+	_ = greets(t, a, c)
+	if p := known(a, c); p.Trusted {
+		t.Errorf("a knows %+v", p)
+	}
+	if k, err := a.Keystone(t.Context(), genesis); err != nil || k.Status != "disputed" || len(k.Evidence) != 1 {
+		t.Errorf("a knows %+v, %v", k, err)
+	}
+	if c := lastChange(t, a); c.Change != TrustWithdrawn || c.By != byDispute {
+		t.Errorf("log %+v", c)
+	}
+}
+
+// Nobody but a trusted peer is answered, and that one about two keystones only.
+func TestWhoIsAnsweredAboutKeystones(t *testing.T) {
+	a, b := paired(t)
+	meets(t, a, b)
+	meets(t, b, a)
+	stranger := meshNode(t, t.TempDir(), Mesh{})
+	connect := func(from *Node) {
+		t.Helper()
+		if err := from.host.Connect(t.Context(), peer.AddrInfo{ID: a.PeerID(), Addrs: a.host.Addrs()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connect(stranger)
+	_, err := protocol.AskKeystone(t.Context(), stranger.host, a.PeerID(), a.self.Genesis().String(), ibgib.Hash{}, stranger.wire)
+	if told, is := errors.AsType[*saga.Error](err); !is || told.Code != saga.CodeUntrusted {
+		t.Errorf("a stranger: %v", err)
+	}
+	// a knows a third one's keystone, which is none of b's business.
+	third := meshNode(t, t.TempDir(), Mesh{})
+	if _, err := third.Accept(t.Context(), invite(t, a)); err != nil {
+		t.Fatal(err)
+	}
+	meets(t, a, third)
+	connect(b)
+	for _, tt := range []struct {
+		genesis ibgib.Addr
+		frames  int
+	}{
+		{a.self.Genesis(), 1},
+		{b.self.Genesis(), 1},
+		{third.self.Genesis(), 0},
+		{stranger.self.Genesis(), 0},
+	} {
+		answer, err := protocol.AskKeystone(t.Context(), b.host, a.PeerID(), tt.genesis.String(), ibgib.Hash{}, b.wire)
+		if err != nil || len(answer.Frames) != tt.frames || (answer.Known == ibgib.Hash{}) != (tt.frames == 0) {
+			t.Errorf("%s: %+v, %v", tt.genesis, answer, err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+// serve takes part, as the responder, in a saga that a trusted peer began. It
+// is Saga of protocol.Handlers: ctx ends when the node closes.
+func (n *Node) serve(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) {
+	if err := n.respond(ctx, p, open, conn); err != nil {
+		n.log.Log(ctx, levelOf(err), "sync failed", "peer", p, "saga", open.ID, "role", saga.Responder, "about", about(len(open.Roots)), "error", err)
+	}
+}
+
+// levelOf says how loudly the failure of a saga is to be told.
+func levelOf(err error) slog.Level {
+	var e *saga.Error
+	if !errors.As(err, &e) {
+		return slog.LevelError // of this node
+	}
+	switch e.Code {
+	case saga.CodeBusy:
+		return slog.LevelDebug // it will be tried again
+	case saga.CodeCanceled, saga.CodeUnreachable, saga.CodeUntrusted:
+		return slog.LevelInfo
+	default:
+		return slog.LevelWarn
+	}
+}
+
+func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) error {
+	run, place, err := n.sagas.begin(ctx, sagaKey{p, scopeOf(open.Roots), saga.Responder})
+	var result saga.Result
+	if err == nil {
+		end := n.live.Load().begin(p, open.Roots, open.Mode, open.Strategy)
+		defer func() {
+			place.end(result, err)
+			end(err)
+		}()
+		// Trust may have been withdrawn before the saga had its place.
+		err = n.trust.Authorize(ctx, p)
+	}
+	if err != nil {
+		var refusal *saga.Error
+		if errors.As(err, &refusal) {
+			refusal.ID = open.ID
+			_, _ = conn.Send(ctx, refusal) // who is gone needs no answer
+		}
+		return err
+	}
+	result, err = n.runSaga(run, p, open.Roots, saga.Config{Role: saga.Responder, Conn: conn}, nil)
+	return err
+}
+
+// ignoreNotice takes notices for a node that syncs only when it is asked to.
+func ignoreNotice(context.Context, peer.ID, *protocol.Notice) {}
+
+// runSaga runs one saga of either role and keeps its record. roots are what it is
+// about; cfg has the role, the connection and what else differs. progress may be
+// nil.
+func (n *Node) runSaga(ctx context.Context, p peer.ID, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
+	began := n.now()
+	cfg.Self, cfg.Peer = n.id.id.String(), p.String()
+	cfg.Strategy = max(cfg.Strategy, n.strategy)
+	cfg.IdleTimeout = n.idle
+	cfg.Blocks, cfg.Index = n.view.Reader(), n.view
+	cfg.Intake = func(context.Context) (saga.Intake, error) {
+		return newIntake(n.store, blockstore.DefaultShare, p.String(), func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) })
+	}
+	told, pace := n.tellSaga(p, cfg.Role, len(roots)), newPace(n.now)
+	defer func() { told.end(result, err) }()
+	cfg.Progress = func(s saga.Progress) {
+		p := pace.progress(s)
+		told.progress(p)
+		if progress != nil {
+			progress(p)
+		}
+	}
+	// What this side names stays until the end, whatever is unpinned meanwhile.
+	release := n.store.HoldHeads(blockstore.DefaultShare)
+	defer release()
+	result, err = saga.Run(ctx, cfg)
+	if err := n.noteWants(context.WithoutCancel(ctx), p, result, err); err != nil {
+		n.log.Warn("wants not stored", "saga", result.SagaID, "error", err)
+	}
+	if err != nil {
+		n.keepFailure(context.WithoutCancel(ctx), p, cfg.Role, began, result, err)
+		return result, err
+	}
+	level := slog.LevelInfo
+	if result.Equal {
+		level = slog.LevelDebug
+	}
+	n.log.Log(ctx, level, "synced", "peer", p, "saga", result.SagaID, "role", cfg.Role, "about", about(len(roots)),
+		"converged", result.Converged, "equal", result.Equal,
+		"sent", result.Sent.IbGibs, "received", result.Received.IbGibs,
+		"diverged", len(result.Conflicts), "took", n.now().Sub(began).Round(time.Millisecond))
+	if err := n.keepRecord(context.WithoutCancel(ctx), p, cfg.Role, began, result); err != nil {
+		n.log.Warn("saga record not stored", "saga", result.SagaID, "error", err)
+	}
+	return result, nil
+}
+
+// about says what a saga is about.
+func about(timelines int) string {
+	switch timelines {
+	case 0:
+		return "everything"
+	case 1:
+		return "1 timeline"
+	default:
+		return fmt.Sprintf("%d timelines", timelines)
+	}
+}
+
+// sagaEventEvery is how often the progress of a saga is told.
+const sagaEventEvery = 250 * time.Millisecond
+
+// sagaTeller tells those who follow the events of one saga.
+type sagaTeller struct {
+	n    *Node
+	e    SagaEvent
+	last time.Time // when progress was told
+}
+
+func (n *Node) tellSaga(p peer.ID, role saga.Role, timelines int) *sagaTeller {
+	t := &sagaTeller{n: n, last: n.now(), e: SagaEvent{State: SagaBegun, Peer: p.String(), Role: role.String(), Timelines: timelines}}
+	t.publish()
+	return t
+}
+
+func (t *sagaTeller) publish() {
+	e := t.e
+	t.n.events.publish(Event{Kind: EventSaga, Saga: &e})
+}
+
+func (t *sagaTeller) progress(p SyncProgress) {
+	now := t.n.now()
+	if now.Sub(t.last) < sagaEventEvery {
+		return
+	}
+	t.last = now
+	t.e.State, t.e.SagaID, t.e.Progress = SagaProgress, p.SagaID, &p
+	t.publish()
+}
+
+func (t *sagaTeller) end(r saga.Result, err error) {
+	t.e.State, t.e.SagaID, t.e.Progress = SagaEnded, r.SagaID.String(), nil
+	t.e.Outcome = &SagaOutcome{
+		Converged: r.Converged, Equal: r.Equal, Rounds: r.Rounds,
+		Sent: Traffic(r.Sent), Received: Traffic(r.Received), Conflicts: len(r.Conflicts),
+	}
+	if err != nil {
+		t.e.Outcome.Error = err.Error()
+	}
+	t.publish()
+}

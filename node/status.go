@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+)
+
+// Status says how a node is doing, at a glance. Two nodes with the same number of
+// entries and the same fingerprint have the same heads of the same timelines.
+type Status struct {
+	Identity
+	Running bool      `json:"running"`         // it is started: it listens, and syncs by itself
+	Since   time.Time `json:"since,omitzero"`  // when it was started
+	Data    string    `json:"data"`            // directory
+	Mesh    string    `json:"mesh,omitempty"`  // name; empty with a secret, which takes its place
+	Secret  bool      `json:"meshSecret"`      // it has a mesh secret
+	Trust   TrustMode `json:"trust,omitempty"` // of a started node
+	// Search says how the search of the local network goes: on, off, or why it
+	// cannot be done now.
+	Search string `json:"search,omitempty"`
+
+	Trusted   int `json:"trusted"`   // peers
+	Connected int `json:"connected"` // of them
+	Pending   int `json:"pending"`   // strangers that asked
+	Syncing   int `json:"syncing"`   // sagas that are running
+	Wants     int `json:"wants"`     // heads that this node lacks of what trusted peers named
+
+	Keystone ibgib.Addr   `json:"keystone"` // first frame of the node's
+	Signs    SigningState `json:"signs"`    // whether it can sign
+
+	Entries     uint64 `json:"entries"`     // timelines and pinned stones
+	Fingerprint string `json:"fingerprint"` // hex, over their heads
+}
+
+// searchOn and searchOff are Status.Search where nothing is wrong.
+const (
+	searchOn  = "on"
+	searchOff = "off"
+)
+
+// Status returns how the node is doing.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	s := Status{Identity: n.Identity(), Data: n.DataDir(), Wants: len(n.Wants()), Syncing: n.sagas.count()}
+	n.mu.Lock()
+	s.Running, s.Since = n.host != nil, n.started
+	n.mu.Unlock()
+	if s.Running {
+		s.Secret, s.Trust, s.Search = n.mesh.secret != nil, n.mesh.Trust, searchOff
+		if !s.Secret {
+			s.Mesh = n.mesh.Name
+		}
+		if search := n.search.Load(); search != nil {
+			s.Search = *search
+		}
+	}
+	peers, err := n.Peers(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, p := range peers {
+		switch {
+		case p.Trusted && p.Connected:
+			s.Trusted++
+			s.Connected++
+		case p.Trusted:
+			s.Trusted++
+		case p.Asked > 0:
+			s.Pending++
+		}
+	}
+	s.Keystone, s.Signs = n.self.Genesis(), SignsNoSecret
+	if h, err := n.self.History(); err == nil {
+		s.Signs = signs(n.self.Summary(), h.Status())
+	}
+	fp, err := n.view.Fingerprint(ctx)
+	if err != nil {
+		return s, fmt.Errorf("node: status: %w", err)
+	}
+	sum := fp.Sum()
+	s.Entries, s.Fingerprint = fp.Count(), hex.EncodeToString(sum[:])
+	return s, nil
+}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/ibgib/ibgib-node/protocol"
+)
+
+const (
+	// maxStrangerConns bounds the connections that peers without trust hold open
+	// to a node, all together. It is far below what the resource manager allows,
+	// so that they never take a place from a trusted peer.
+	maxStrangerConns = 64
+	// maxStrangerConnsPerAddr bounds those from one address, so that one machine
+	// does not keep out all other strangers.
+	maxStrangerConnsPerAddr = 16
+	// strangerTime is how long such a connection may stay, unless the peer has
+	// become trusted by then. Asking for a saga takes less.
+	strangerTime = 30 * time.Second
+)
+
+// strangers bounds what peers without trust cost a host in connections. It is
+// the host's connection gater, and is told of connections as a
+// network.Notifiee.
+type strangers struct {
+	trust *trust
+
+	mu    sync.Mutex
+	conns map[network.Conn]*time.Timer // inbound, of peers that were not trusted when they came
+}
+
+func newStrangers(t *trust) *strangers {
+	return &strangers{trust: t, conns: make(map[network.Conn]*time.Timer)}
+}
+
+func (s *strangers) trusts(p peer.ID) bool {
+	_, ok := s.trust.trusts(p)
+	return ok
+}
+
+// InterceptSecured decides when a peer has proven who it is.
+func (s *strangers) InterceptSecured(dir network.Direction, p peer.ID, conn network.ConnMultiaddrs) bool {
+	if dir == network.DirOutbound || s.trusts(p) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := protocol.Origin(conn.RemoteMultiaddr())
+	all, here := 0, 0
+	for c := range s.conns {
+		if s.trusts(c.RemotePeer()) {
+			continue // by now
+		}
+		all++
+		if protocol.Origin(c.RemoteMultiaddr()) == from {
+			here++
+		}
+	}
+	return all < maxStrangerConns && here < maxStrangerConnsPerAddr
+}
+
+// Connected begins to count a stranger's connection.
+func (s *strangers) Connected(_ network.Network, c network.Conn) {
+	p := c.RemotePeer()
+	if c.Stat().Direction == network.DirOutbound || s.trusts(p) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = time.AfterFunc(strangerTime, func() {
+		if !s.trusts(p) {
+			_ = c.Close() // which Disconnected tells of
+		}
+	})
+}
+
+// Disconnected ends the count.
+func (s *strangers) Disconnected(_ network.Network, c network.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if timer, ok := s.conns[c]; ok {
+		timer.Stop()
+		delete(s.conns, c)
+	}
+}
+
+// What a gater and a Notifiee must have besides.
+
+func (*strangers) InterceptPeerDial(peer.ID) bool               { return true }
+func (*strangers) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (*strangers) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
+func (*strangers) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
+	return true, 0
+}
+func (*strangers) Listen(network.Network, ma.Multiaddr)      {}
+func (*strangers) ListenClose(network.Network, ma.Multiaddr) {}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/timeline"
+)
+
+// Why says what is missing of a timeline or kept out of it, and for what
+// reason. addr is its tjp or any ibGib that claims to be one of its frames; of
+// an ibGib of no timeline it says what that waits for. It fails with
+// blockstore.ErrNotFound if addr is neither stored nor waited for nor wanted.
+//
+// It looks at everything in the store that waits or is kept out.
+func (n *Node) Why(ctx context.Context, addr ibgib.Addr) (Why, error) {
+	w, err := n.why(ctx, addr)
+	if err != nil {
+		return w, fmt.Errorf("node: why %s: %w", addr, err)
+	}
+	return w, nil
+}
+
+func (n *Node) why(ctx context.Context, addr ibgib.Addr) (Why, error) {
+	w := Why{Addr: addr, Heads: []ibgib.Addr{}, Missing: []Missing{}, Rejected: []Rejected{}, Wants: []Want{}}
+	switch g, err := n.store.Get(ctx, addr); {
+	case err == nil:
+		w.Stored = true
+		w.Tjp, _ = timeline.Claims(g)
+	case !errors.Is(err, blockstore.ErrNotFound):
+		return w, err
+	}
+	if root, ok := w.Tjp.Hash(); ok {
+		e, _, err := n.view.Entry(ctx, root)
+		if err != nil {
+			return w, err
+		}
+		if e.Root == w.Tjp {
+			w.Latest, w.Heads, w.Merged = e.Latest, append(w.Heads, e.Heads...), e.Merged
+			w.Reason, w.Detail = reasonOf(e)
+			w.Opaque = e.Conflict.Opaque
+		}
+	}
+	if err := n.whyRejected(ctx, &w); err != nil {
+		return w, err
+	}
+	n.whyWanted(&w)
+	err := n.whyMissing(ctx, &w)
+	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants) == 0 {
+		err = blockstore.ErrNotFound
+	}
+	return w, err
+}
+
+// about tells whether w is about g.
+func (w *Why) about(g ibgib.IbGib) bool {
+	if g.Addr() == w.Addr {
+		return true
+	}
+	tjp, ok := timeline.Claims(g)
+	return ok && (tjp == w.Tjp || tjp == w.Addr)
+}
+
+func (n *Node) whyRejected(ctx context.Context, w *Why) error {
+	for r, err := range n.view.Rejected(ctx) {
+		if err != nil {
+			return err
+		}
+		g, err := n.store.Get(ctx, r.Addr)
+		if errors.Is(err, blockstore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !w.about(g) {
+			continue
+		}
+		if len(w.Rejected) == maxListed {
+			w.RejectedMore++
+			continue
+		}
+		w.Rejected = append(w.Rejected, Rejected{Addr: r.Addr, Rule: r.Rule, Detail: r.Detail})
+	}
+	return nil
+}
+
+// whyMissing finds what frames of the timeline wait for: what they link to and
+// what that links to, down to what is not stored.
+func (n *Node) whyMissing(ctx context.Context, w *Why) error {
+	var waiting []ibgib.Addr
+	referrer := make(map[ibgib.Addr]ibgib.Addr)
+	for i, err := range n.view.Incomplete(ctx) {
+		if err != nil {
+			return err
+		}
+		if i.Referrer.IsZero() {
+			continue
+		}
+		if _, met := referrer[i.Missing]; !met {
+			referrer[i.Missing] = i.Referrer
+		}
+		g, err := n.store.Get(ctx, i.Referrer)
+		if errors.Is(err, blockstore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if w.about(g) || i.Missing == w.Addr {
+			waiting = append(waiting, i.Referrer)
+		}
+	}
+	var closed error
+	get := func(a ibgib.Addr) (ibgib.IbGib, error) {
+		g, err := n.store.Get(ctx, a)
+		if errors.Is(err, blockstore.ErrNotFound) {
+			return ibgib.IbGib{}, nil
+		}
+		return g, err
+	}
+	skip := func(a ibgib.Addr) bool {
+		is, err := n.isClosed(ctx, a)
+		if err != nil {
+			closed = err
+			return true
+		}
+		return is
+	}
+	_, missing, err := timeline.Closure(waiting, get, timeline.ClosureOptions{Skip: skip})
+	if err = errors.Join(err, closed); err != nil {
+		return err
+	}
+	for _, a := range missing {
+		if len(w.Missing) == maxListed {
+			w.MissingMore++
+			continue
+		}
+		m, err := n.missing(ctx, a, referrer[a])
+		if err != nil {
+			return err
+		}
+		w.Missing = append(w.Missing, m)
+	}
+	return nil
+}
+
+// missing says of an address that is not stored whether it can be at all.
+func (n *Node) missing(ctx context.Context, addr, referrer ibgib.Addr) (Missing, error) {
+	m := Missing{Addr: addr, Referrer: referrer}
+	_, err := n.store.Get(ctx, addr)
+	if alias, ok := errors.AsType[*blockstore.AliasError](err); ok {
+		m.BelongsTo = alias.Stored
+	}
+	if errors.Is(err, blockstore.ErrNotFound) {
+		err = nil
+	}
+	return m, err
+}
+
+// isClosed tells whether an ibGib is there under this very address, with all it links
+// to.
+func (n *Node) isClosed(ctx context.Context, a ibgib.Addr) (bool, error) {
+	h, ok := a.Hash()
+	if !ok {
+		return true, nil
+	}
+	closed, err := n.view.HasClosed(ctx, []ibgib.Hash{h})
+	if err != nil || !closed[0] {
+		return false, err
+	}
+	_, err = n.store.Get(ctx, a)
+	if errors.Is(err, blockstore.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
