@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ibgib/ibgib-node/node"
+	"github.com/ibgib/ibgib-node/node/api"
+)
+
+func statusCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Tell how the node is doing",
+		Long: `Tells whether a node runs, with whom it is connected, whether it is syncing, and
+what it holds, as a number of timelines and a fingerprint over their heads: two
+nodes with the same ones are in step.`,
+		Example: `  ibgib-node status
+  ibgib-node status --json`,
+		Args: noArgs(),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.status(cmd.Context()) },
+	}
+}
+
+func (c *cli) status(ctx context.Context) error {
+	var s node.Status
+	err := c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
+		s, err = client.Status(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.print(s, func(w io.Writer) {
+		t := newTable(w)
+		t.row("peer", s.PeerID)
+		t.row("keystone", show(s.Keystone)+" ("+string(s.Signs)+")")
+		t.row("data", printable(s.Data))
+		if s.Running {
+			t.row("running", "since "+s.Since.Format(time.DateTime)+" UTC")
+			mesh := printable(s.Mesh)
+			if s.Secret {
+				mesh = "by its secret"
+			}
+			t.row("mesh", mesh)
+			t.row("trust", string(s.Trust))
+			t.row("search", printable(s.Search))
+		} else {
+			t.row("running", "no")
+		}
+		t.row("peers", fmt.Sprintf("%d trusted, %d of them connected, %d asking", s.Trusted, s.Connected, s.Pending))
+		t.row("syncing", fmt.Sprint(s.Syncing))
+		t.row("timelines", fmt.Sprint(s.Entries))
+		t.row("wanted", fmt.Sprint(s.Wants))
+		t.row("fingerprint", s.Fingerprint)
+		t.end()
+	})
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ibgib/ibgib-node/node"
+	"github.com/ibgib/ibgib-node/node/api"
+)
+
+func trustCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "trust PEERID|INVITE",
+		Short: "Trust another node",
+		Long: `Trusts the node with that peer id: it may sync with this one, in both
+directions. Its owner has to trust this node too. With a whole address of it a
+node that runs connects to it at once, and again when the connection is lost.
+
+With an INVITE, which ibgib-node invite prints there, both nodes trust each other
+at once. The other one has to run.
+
+It prints six words made from the peer ids of both nodes. The other owner sees the
+same ones in ibgib-node peers; if not, untrust it again: it is not the node that
+you think.`,
+		Example: `  ibgib-node trust 12D3KooWExample
+  ibgib-node trust /ip4/192.0.2.7/tcp/4200/p2p/12D3KooWExample
+  ibgib-node trust ibgib-invite:EXAMPLE`,
+		Args: argsBetween(1, 1, "one PEERID or INVITE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.trust(cmd.Context(), args[0]) },
+	}
+}
+
+func (c *cli) trust(ctx context.Context, who string) error {
+	var peer node.Peer
+	err := c.withNode(ctx, accessCreate, func(client *api.Client) (err error) {
+		if node.IsInvite(who) {
+			peer, err = client.Accept(ctx, who)
+		} else {
+			peer, err = client.Trust(ctx, who)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.print(peer, func(w io.Writer) {
+		fmt.Fprintf(w, "trusted  %s\nwords    %s\n", peer.PeerID, peer.Words)
+		if !peer.Keystone.IsZero() {
+			fmt.Fprintf(w, "keystone %s\n", show(peer.Keystone))
+		}
+	})
+}
+
+// peerOf returns the peer id that an address ends in, and any other text as it is.
+func peerOf(s string) string {
+	if i := strings.LastIndex(s, "/p2p/"); i >= 0 {
+		return s[i+len("/p2p/"):]
+	}
+	return s
+}
