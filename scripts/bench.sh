@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Measures what the README quotes, each figure beside its reference in the same
+# run, and prints the ratios. Takes about three minutes on two cores; run it
+# on a machine that does nothing else. Usage: scripts/bench.sh [ROUNDS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-3}
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+bench() { # PACKAGE REGEXP BENCHTIME
+	echo "# go test $1 -bench '$2' -benchtime $3 -count $rounds" >&2
+	go test "$1" -run '^$' -bench "$2" -benchtime "$3" -count "$rounds" | tee -a "$out" >&2
+}
+
+bench ./ibgib '^(BenchmarkVerify|BenchmarkReference)$' 1s
+bench ./blockstore '^(BenchmarkImport|BenchmarkBadgerBatch|BenchmarkLocalChange)$' 1x
+bench ./keystone '^(BenchmarkValidate|BenchmarkAdd|BenchmarkSign)$' 1s
+bench ./node '^(BenchmarkImport|BenchmarkFirstSync|BenchmarkRawStream)$' 1x
+bench ./node '^(BenchmarkLive|BenchmarkLiveBurst)$' 1x
+
+# Medians by package and benchmark, then the ratios.
+awk -v rounds="$rounds" '
+/^pkg:/ { pkg = $2; sub(/.*\//, "", pkg) }
+/^Benchmark/ {
+	name = $1; sub(/-[0-9]+$/, "", name); sub(/^Benchmark/, "", name)
+	key = pkg " " name
+	for (i = 3; i < NF; i += 2) values[key, $(i + 1)] = values[key, $(i + 1)] " " $i
+}
+function median(key, unit,   list, n, i, j, t) {
+	n = split(values[key, unit], list, " ")
+	for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++)
+		if (list[j] + 0 < list[i] + 0) { t = list[i]; list[i] = list[j]; list[j] = t }
+	return n ? list[int((n + 1) / 2)] + 0 : 0
+}
+function row(what, a, b, unit,   x, y) {
+	x = median(a, unit); y = median(b, unit)
+	if (!x || !y) { printf "%-58s missing\n", what; bad = 1; return }
+	if (unit == "ns/op") printf "%-58s %10.0f ns  %10.0f ns  %5.2fx\n", what, x, y, x / y
+	else printf "%-58s %10.0f /s  %10.0f /s  %5.2fx\n", what, x, y, x / y
+}
+END {
+	printf "\n%-58s %13s  %13s  %6s\n", "median of " rounds, "this", "reference", "ratio"
+	row("gate, 622 B ibGib : SHA-256 and a JSON scan (time)", "ibgib Verify/frame622", "ibgib Reference/frame622", "ns/op")
+	row("gate, spaces/a.ndjson : the same (time)", "ibgib Verify/space", "ibgib Reference/space", "ns/op")
+	row("store, 100,000 ibGibs : Badger batches, node options", "blockstore Import", "blockstore BadgerBatch/node_options", "ibgibs/s")
+	row("store, 100,000 ibGibs : Badger batches, default options", "blockstore Import", "blockstore BadgerBatch/default_options", "ibgibs/s")
+	row("import of NDJSON : Badger batches, node options", "node Import", "blockstore BadgerBatch/node_options", "ibgibs/s")
+	row("first sync over TCP : Badger batches, node options", "node FirstSync/tcp", "blockstore BadgerBatch/node_options", "ibgibs/s")
+	row("first sync over TCP : raw libp2p stream, TCP", "node FirstSync/tcp", "node RawStream/tcp", "ibgibs/s")
+	row("first sync over QUIC : raw libp2p stream, QUIC", "node FirstSync/quic", "node RawStream/quic", "ibgibs/s")
+	printf "one durable local change: %.2f ms\n", median("blockstore LocalChange", "ns/op") / 1e6
+	printf "keystone of 1,000 frames: from scratch %.2f s, one more frame %.2f ms, signing one %.2f ms\n", \
+		median("keystone Validate", "ns/op") / 1e9, median("keystone Add", "ns/op") / 1e6, median("keystone Sign", "ns/op") / 1e6
+	for (i = 1; i <= 2; i++) {
+		name = i == 1 ? "tcp" : "quic"
+		printf "live change over %s, from its API to the other node: median %.1f ms, 99 %% within %.1f ms\n", name, \
+			median("node Live/" name, "median-ms"), median("node Live/" name, "p99-ms")
+	}
+	printf "burst of 10,000 changes in %.1f s: %d sagas, in step %.2f s after\n", \
+		median("node LiveBurst", "changing-s"), median("node LiveBurst", "sagas"), median("node LiveBurst", "after-s")
+	exit bad
+}' "$out"

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# All checks of this repository. CI runs exactly this, and so does a person
+# before a commit. It needs Go and a C compiler (for the race detector); what
+# else it runs, Go fetches.
+#
+#   scripts/check.sh             everything
+#   FUZZTIME=1m scripts/check.sh with longer fuzzing (default 3s a target)
+#   RACE=0 scripts/check.sh      tests without the race detector
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
+fuzztime=${FUZZTIME:-3s}
+
+step() { printf '\n== %s\n' "$*"; }
+
+step gofmt
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+	printf 'not formatted (run gofmt -w):\n%s\n' "$unformatted" >&2
+	exit 1
+fi
+
+step go vet
+go vet ./...
+
+step go mod tidy
+go mod tidy -diff
+
+step staticcheck
+go run "$staticcheck" ./...
+
+step go test
+if [ "${RACE:-1}" = 1 ]; then
+	go test -race ./...
+else
+	go test ./...
+fi
+
+step "fuzz, $fuzztime a target"
+for package in $(go list ./...); do
+	for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+		echo "$package $target"
+		# A new input of some length would be made smaller for up to a minute.
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -fuzzminimizetime 10x "$package"
+	done
+done
+
+# The vulnerability database is on the network. That it cannot be reached is no
+# failure; exit code 3 says that a vulnerability was found.
+step govulncheck
+limit=$(command -v timeout >/dev/null && echo "timeout 300" || true)
+code=0
+$limit go run "$govulncheck" ./... || code=$?
+case $code in
+0) ;;
+3) exit 3 ;;
+*) echo "skipped: govulncheck could not run" ;;
+esac
+
+step all checks passed
