@@ -70,7 +70,7 @@ func TestAdmitRejects(t *testing.T) {
 
 		{"negative n", timeline.RuleBadN, nil, badN(-1)},
 		{"fraction n", timeline.RuleBadN, nil, badN(0.5)},
-		{"huge n", timeline.RuleBadN, nil, badN(1 << 53)},
+		{"huge n", timeline.RuleBadN, nil, badN(0x1p53)},
 		{"enormous n", timeline.RuleBadN, nil, badN(1e300)},
 		{"text n", timeline.RuleBadN, nil, badN("1")},
 		{"null n", timeline.RuleBadN, nil, build(t, "task", data{"isTjp": true, "n": nil}, nil)},

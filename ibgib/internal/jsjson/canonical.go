@@ -38,7 +38,7 @@ func Canonical(dst, text []byte, o Options) ([]byte, error) {
 	var members [32]member // as many as most texts need
 	c := canon{src: text, dst: dst, maxLevel: o.MaxLevel, members: members[:0], maxLen: o.MaxLen}
 	if c.maxLen == 0 {
-		c.maxLen = math.MaxUint32 - maxNumber
+		c.maxLen = min(math.MaxInt, math.MaxUint32) - maxNumber
 	}
 	c.space()
 	var err error
