@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,23 +143,31 @@ func newFirstSync(b *testing.B) firstSync {
 	var ndjson bytes.Buffer
 	f := firstSync{serving: b.TempDir()}
 	f.size = writeCorpus(b, &ndjson, io.Discard)
-	src, err := node.Open(node.Config{Data: f.serving})
+	f.servingID = fillNode(b, f.serving, &ndjson)
+	return f
+}
+
+// fillNode makes a data directory with what is in a file, and returns its peer id.
+func fillNode(b *testing.B, data string, ndjson io.Reader) string {
+	b.Helper()
+	n, err := node.Open(node.Config{Data: data})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := src.Import(context.Background(), &ndjson, nil); err != nil {
+	if _, err := n.Import(context.Background(), ndjson, nil); err != nil {
 		b.Fatal(err)
 	}
-	f.servingID = src.PeerID().String()
-	if err := src.Close(); err != nil {
+	if err := n.Close(); err != nil {
 		b.Fatal(err)
 	}
-	return f
+	return n.PeerID().String()
 }
 
 // firstSyncResult is what the receiving child prints, and what its parent adds.
 type firstSyncResult struct {
 	Converged bool
+	Equal     bool
+	Rounds    int
 	Received  node.Traffic
 	Wire      uint64 // bytes of all messages, both ways
 	Spent     time.Duration
@@ -171,14 +180,7 @@ type firstSyncResult struct {
 func (f firstSync) run(b *testing.B, listen string, heap bool) firstSyncResult {
 	b.Helper()
 	data := b.TempDir()
-	dst, err := node.Open(node.Config{Data: data})
-	if err != nil {
-		b.Fatal(err)
-	}
-	id := dst.PeerID().String()
-	if err := dst.Close(); err != nil {
-		b.Fatal(err)
-	}
+	id := fillNode(b, data, strings.NewReader(""))
 	sender := startChild(b, childTask{Role: "serve", Data: f.serving, Peer: id, Listen: listen, Heap: heap})
 	addr := sender.line(b)
 	receiver := startChild(b, childTask{Role: "first sync", Data: data, Peer: f.servingID, Listen: listen, Addr: addr, Heap: heap})
@@ -209,13 +211,48 @@ func syncFirst(ctx context.Context, c childTask) error {
 		if err != nil {
 			return err
 		}
-		r := firstSyncResult{Converged: res.Converged, Received: res.Received, Wire: res.Wire.Sent + res.Wire.Received}
+		r := firstSyncResult{
+			Converged: res.Converged, Equal: res.Equal, Rounds: res.Rounds,
+			Received: res.Received, Wire: res.Wire.Sent + res.Wire.Received,
+		}
 		r.Spent = time.Since(start)
 		if watch != nil {
 			r.Heap = watch.Stop()
 		}
 		return json.NewEncoder(os.Stdout).Encode(r)
 	})
+}
+
+// BenchmarkNothingChanged syncs two nodes that both have 100,000 timelines, the same.
+// wire-B counts the bytes of all messages both ways, rounds the round trips of the saga.
+func BenchmarkNothingChanged(b *testing.B) {
+	maker := blockstoretest.NewMaker(7)
+	var ndjson bytes.Buffer
+	for i := range 100_000 {
+		for _, g := range maker.Timeline(b, fmt.Sprintf("note %d", i)) {
+			fmt.Fprintf(&ndjson, "%s\n", g.Stored())
+		}
+	}
+	serving, data := b.TempDir(), b.TempDir()
+	servingID := fillNode(b, serving, bytes.NewReader(ndjson.Bytes()))
+	id := fillNode(b, data, &ndjson)
+	b.ResetTimer()
+	var r firstSyncResult
+	for range b.N {
+		sender := startChild(b, childTask{Role: "serve", Data: serving, Peer: id, Listen: benchTransports["tcp"]})
+		receiver := startChild(b, childTask{Role: "first sync", Data: data, Peer: servingID, Listen: benchTransports["tcp"], Addr: sender.line(b)})
+		receiver.end(b, &r)
+		if err := sender.stop(); err != nil {
+			b.Fatal(err)
+		}
+		if !r.Converged || !r.Equal {
+			b.Fatalf("result %+v", r)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(r.Wire), "wire-B")
+	b.ReportMetric(float64(r.Rounds), "rounds")
+	b.ReportMetric(float64(r.Spent.Microseconds())/1e3, "ms")
 }
 
 // BenchmarkRawStream is the reference: the same records over one libp2p

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what the README quotes, each figure beside its reference in the same
-# run, and prints the ratios. Takes about three minutes on two cores; run it
+# run, and prints the ratios. Takes about six minutes on two cores; run it
 # on a machine that does nothing else. Usage: scripts/bench.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ bench() { # PACKAGE REGEXP BENCHTIME
 bench ./ibgib '^(BenchmarkVerify|BenchmarkReference)$' 1s
 bench ./blockstore '^(BenchmarkImport|BenchmarkBadgerBatch|BenchmarkLocalChange)$' 1x
 bench ./keystone '^(BenchmarkValidate|BenchmarkAdd|BenchmarkSign)$' 1s
-bench ./node '^(BenchmarkImport|BenchmarkFirstSync|BenchmarkRawStream)$' 1x
+bench ./node '^(BenchmarkImport|BenchmarkFirstSync|BenchmarkRawStream|BenchmarkFirstSyncHeap|BenchmarkNothingChanged)$' 1x
 bench ./node '^(BenchmarkLive|BenchmarkLiveBurst)$' 1x
 
 # Medians by package and benchmark, then the ratios.
@@ -49,6 +49,15 @@ END {
 	row("first sync over TCP : Badger batches, node options", "node FirstSync/tcp", "blockstore BadgerBatch/node_options", "ibgibs/s")
 	row("first sync over TCP : raw libp2p stream, TCP", "node FirstSync/tcp", "node RawStream/tcp", "ibgibs/s")
 	row("first sync over QUIC : raw libp2p stream, QUIC", "node FirstSync/quic", "node RawStream/quic", "ibgibs/s")
+	for (i = 1; i <= 2; i++) {
+		name = i == 1 ? "tcp" : "quic"
+		printf "first sync over %s: wire %.3f of the payload; CPU for one ibGib %.1f us to send, %.1f us to receive; live heap over idle: sender %.0f MB, receiver %.0f MB, of Badger %.0f and %.0f MB beside it\n", name, \
+			median("node FirstSync/" name, "wire/payload"), median("node FirstSync/" name, "sender-µs/ibgib"), median("node FirstSync/" name, "receiver-µs/ibgib"), \
+			median("node FirstSyncHeap/" name, "sender-own-MB"), median("node FirstSyncHeap/" name, "receiver-own-MB"), \
+			median("node FirstSyncHeap/" name, "sender-badger-MB"), median("node FirstSyncHeap/" name, "receiver-badger-MB")
+	}
+	printf "nothing changed, 100,000 timelines: %d round trip, %d B on the wire, %.0f ms with the connection\n", \
+		median("node NothingChanged", "rounds"), median("node NothingChanged", "wire-B"), median("node NothingChanged", "ms")
 	printf "one durable local change: %.2f ms\n", median("blockstore LocalChange", "ns/op") / 1e6
 	printf "keystone of 1,000 frames: from scratch %.2f s, one more frame %.2f ms, signing one %.2f ms\n", \
 		median("keystone Validate", "ns/op") / 1e9, median("keystone Add", "ns/op") / 1e6, median("keystone Sign", "ns/op") / 1e6

@@ -143,7 +143,7 @@ func TestMergeLimits(t *testing.T) {
 }
 
 func TestMergeWhereNEnds(t *testing.T) {
-	l := timeLine{t, build(t, "task", data{"isTjp": true, "n": 1<<53 - 2}, links{"ancestor": {"task^gib"}})}
+	l := timeLine{t, build(t, "task", data{"isTjp": true, "n": int64(1<<53 - 2)}, links{"ancestor": {"task^gib"}})}
 	gs := []ibgib.IbGib{l.tjp}
 	for i := range 2 {
 		g, dna := changeAt(t, l.tjp, "mut8", data{"dataToAddOrPatch": data{"i": i}}, timeOf(1))
