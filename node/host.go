@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	golog "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -66,13 +67,15 @@ func newHost(id peerKey, t *trust, limits Limits) (host.Host, error) {
 }
 
 // RouteLibp2pLog sends the log of libp2p, warnings and errors, to h, and what
-// libraries write to the standard log, which knows no levels, as debug messages.
+// libraries write to the standard log, which knows no levels, as debug messages; so
+// the errors of the DHT, since most are of peers that do not answer.
 // The logs are one for the whole process: call it once, before the first Node
 // starts.
 func RouteLibp2pLog(h slog.Handler) {
 	gologshim.SetDefaultHandler(quiet{h})
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(h, slog.LevelDebug).Writer())
+	golog.SetPrimaryCore(zapLog{slog.New(h)})
 }
 
 // quiet drops what is below a warning.
