@@ -98,7 +98,7 @@ type SagaOutcome struct {
 	Rounds    int     `json:"rounds"`
 	Sent      Traffic `json:"sent"`
 	Received  Traffic `json:"received"`
-	Conflicts int     `json:"conflicts"`
+	Conflicts int     `json:"conflicts"`       // timelines that have diverged, merged or not
 	Error     string  `json:"error,omitempty"` // it failed
 }
 

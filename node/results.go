@@ -353,7 +353,7 @@ type VerifyReport = blockstore.VerifyReport
 type Stats struct {
 	IbGibs    int   `json:"ibgibs"`
 	Timelines int   `json:"timelines"`
-	Conflicts int   `json:"conflicts"` // timelines that have diverged
+	Conflicts int   `json:"conflicts"` // timelines that have diverged and are not merged
 	Stones    int   `json:"stones"`    // pinned constants
 	Pins      int   `json:"pins"`      // of them, and of others
 	Awaited   int   `json:"awaited"`   // addresses that something stored waits for
@@ -404,7 +404,7 @@ type SagaRecord struct {
 	Sent         Traffic      `json:"sent"`
 	Received     Traffic      `json:"received"`
 	Wire         Wire         `json:"wire"`
-	Conflicts    int          `json:"conflicts"`
+	Conflicts    int          `json:"conflicts"`    // timelines that had diverged, merged since or not
 	Aborted      int          `json:"aborted"`      // diverged timelines that were left as they were
 	Refused      int          `json:"refused"`      // received ibGibs that did not pass
 	PeerRefused  int          `json:"peerRefused"`  // the same of the other side

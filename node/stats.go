@@ -32,7 +32,7 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		case e.Stone:
 			s.Stones++
 			continue
-		case len(e.Heads) > 1:
+		case len(e.Heads) > 1 && !e.Merged:
 			s.Conflicts++
 		}
 		s.Timelines++

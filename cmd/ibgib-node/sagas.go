@@ -51,7 +51,7 @@ func (c *cli) sagasList(ctx context.Context) error {
 			return err
 		}
 		return printList(c, each(sagas), "no syncs yet",
-			[]string{"ID", "BEGAN (UTC)", "TOOK", "SENT", "RECEIVED", "CONFLICTS", "STATE", "PEER"},
+			[]string{"ID", "BEGAN (UTC)", "TOOK", "SENT", "RECEIVED", "DIVERGED", "STATE", "PEER"},
 			func(s node.SagaRecord) []string {
 				return []string{
 					shortText(s.SagaID), showTime(s.Began), showTook(s), fmt.Sprint(s.Sent.IbGibs), fmt.Sprint(s.Received.IbGibs),
