@@ -30,6 +30,8 @@ type attack struct {
 	in     *bufio.Reader
 	id     saga.ID // of the saga
 
+	complete bool // the victim's init bore all that it has; else the victim compares
+
 	// What the attacker can truly offer: a timeline of three frames.
 	maker  *blockstoretest.Maker
 	head   ibgib.IbGib
@@ -109,7 +111,8 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 	a.stream = <-streams
 	a.begin()
 	defer a.stream.Reset()
-	a.id = next[*saga.Init](a).ID
+	init := next[*saga.Init](a)
+	a.id, a.complete = init.ID, init.Complete
 	attack(a)
 	runtime.GC() // for the meter
 	told := a.verdict()
