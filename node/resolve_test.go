@@ -256,3 +256,50 @@ func sameText(a, b ibgib.IbGib) bool {
 	y, _ := b.Field("text")
 	return x.Str() != "" && x.Str() == y.Str()
 }
+
+// What no longer fits is skipped on both sides, and is the latest of neither: one puts an
+// object in the place of a text, the other one null, later, which no object takes.
+func TestSkippedOnBothSides(t *testing.T) {
+	a, b := openNode(t), startNode(t, overTCP)
+	pair(t, a, b)
+	made, err := a.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: "note", Data: ibgib.Object(ibgib.Member{Name: "v", Value: ibgib.String("text")})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSync(t, a, b, node.SyncOptions{})
+	set := func(n *node.Node, members ...ibgib.Member) ibgib.Addr {
+		t.Helper()
+		change, err := n.Mut8(t.Context(), made.Tjp, ibgib.Mut8Options{Patch: ibgib.Object(members...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return change.Addr
+	}
+	set(a, ibgib.Member{Name: "v", Value: ibgib.Object(ibgib.Member{Name: "deep", Value: ibgib.Number(1)})})
+	set(b, ibgib.Member{Name: "before", Value: ibgib.Bool(true)}) // so that the next one is the later of two of one millisecond
+	skipped := set(b, ibgib.Member{Name: "v", Value: ibgib.Null()}, ibgib.Member{Name: "with", Value: ibgib.Bool(true)})
+	mustSync(t, a, b, node.SyncOptions{})
+	latest := mergedOn(t, a, made.Tjp)
+	if other := mergedOn(t, b, made.Tjp); other != latest {
+		t.Fatalf("latest %s and %s", latest, other)
+	}
+	for _, n := range []*node.Node{a, b} {
+		detail, err := n.Conflict(t.Context(), made.Tjp)
+		if err != nil || len(detail.Skipped) != 1 || detail.Skipped[0] != skipped {
+			t.Errorf("skipped %v, %v, want %s", detail.Skipped, err, skipped)
+		}
+		g, err := n.Get(t.Context(), latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, with := g.Field("with")
+		v, _ := g.Field("v")
+		if deep, _ := v.Get("deep"); deep.Number() != 1 || with {
+			t.Errorf("merged to %s", g.Stored())
+		}
+		if _, err := n.Get(t.Context(), skipped); err != nil {
+			t.Error(err)
+		}
+		mustVerify(t, n)
+	}
+}
