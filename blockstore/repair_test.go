@@ -329,7 +329,11 @@ func TestRepairRuins(t *testing.T) {
 		t.Fatal(err)
 	}
 	heads := countHeads(t, s)
-	for seed := range int64(300) {
+	seeds := int64(300)
+	if testing.Short() {
+		seeds = 60
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewSource(seed))
 		engine := &memoryKV{tree: sound.tree.Clone()}
 		ruin(t, engine, rnd, 1+rnd.Intn(12))
