@@ -361,6 +361,16 @@ type Stats struct {
 	Wants     int   `json:"wants"`     // heads that peers named and that have not come
 	Sagas     int   `json:"sagas"`     // remembered
 	Disk      int64 `json:"disk"`      // bytes that the files of the store take
+	// Process is what a started node takes; nil for one that a command has opened.
+	Process *ProcessStats `json:"process,omitempty"`
+}
+
+// ProcessStats is what the process of a node takes.
+type ProcessStats struct {
+	Since      time.Time `json:"since"` // when the node was started
+	Goroutines int       `json:"goroutines"`
+	Heap       int64     `json:"heap"`          // bytes that the last garbage collection found live
+	RSS        int64     `json:"rss,omitempty"` // bytes in physical memory; 0 where the system does not tell
 }
 
 // Why says what is missing of a timeline or kept out of it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 
 	"github.com/ibgib/ibgib-node/blockstore"
 )
@@ -68,6 +69,11 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		}
 	}
 	s.Wants = len(n.Wants())
+	n.mu.Lock()
+	if n.host != nil {
+		s.Process = &ProcessStats{n.started, runtime.NumGoroutine(), heapInUse(), residentBytes()}
+	}
+	n.mu.Unlock()
 	err = filepath.WalkDir(n.dir.Store(), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

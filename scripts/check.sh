@@ -5,6 +5,7 @@
 #
 #   scripts/check.sh             everything
 #   FUZZTIME=1m scripts/check.sh with longer fuzzing (default 2s a target)
+#   SOAK=30m scripts/check.sh    with a longer soak (default 2m)
 #   RACE=0 scripts/check.sh      tests without the race detector
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,7 @@ cd "$(dirname "$0")/.."
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 fuzztime=${FUZZTIME:-2s}
+soak=${SOAK:-2m}
 
 step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
 
@@ -39,20 +41,35 @@ else
 	go test ./...
 fi
 
+# The soak waits most of the time, so it runs beside the fuzzing.
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
+step "soak of five nodes in network namespaces, $soak, in the background"
+IBGIB_NODE_SOAK=$soak go test ./cmd/ibgib-node -run '^TestSoakOnALAN$' -count 1 -v >"$work/soak.log" 2>&1 &
+soaking=$!
+
 step "fuzz, $fuzztime a target"
-fuzz=$(mktemp -d)
-trap 'rm -rf "$fuzz"' EXIT
 go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do
 	targets=$(grep -hos '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | cut -d' ' -f2 || true)
 	[ -n "$targets" ] || continue
-	go test -c -fuzz . -o "$fuzz/test" "$package"
+	go test -c -fuzz . -o "$work/test" "$package"
 	for target in $targets; do
 		echo "$package $target"
 		# A new input of some length would be made smaller for up to a minute.
-		(cd "$dir" && "$fuzz/test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$fuzztime" \
-			-test.fuzzminimizetime 10x -test.fuzzcachedir "$fuzz/cache")
+		(cd "$dir" && "$work/test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$fuzztime" \
+			-test.fuzzminimizetime 10x -test.fuzzcachedir "$work/cache")
 	done
 done
+
+step "end of the soak"
+code=0
+wait "$soaking" || code=$?
+if [ "$code" = 0 ]; then
+	tail -n 12 "$work/soak.log"
+else
+	cat "$work/soak.log"
+	exit "$code"
+fi
 
 # The vulnerability database is on the network. That it cannot be reached is no
 # failure; exit code 3 says that a vulnerability was found.

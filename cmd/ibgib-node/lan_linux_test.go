@@ -105,6 +105,15 @@ func (n *lanNode) stop(t *testing.T) {
 	}
 }
 
+// kill ends the node at once.
+func (n *lanNode) kill(t *testing.T) {
+	t.Helper()
+	if err := n.cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = n.cmd.Wait() // says that it was killed
+}
+
 // knows returns what the node knows of another.
 func (n *lanNode) knows(t *testing.T, other *lanNode) node.Peer {
 	t.Helper()

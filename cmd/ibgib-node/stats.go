@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ func statsCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stats",
 		Short: "Count what is stored",
-		Long:  `Counts ibGibs, timelines and what waits or is kept out, and the disk space.`,
+		Long: `Counts ibGibs, timelines and what waits or is kept out, and the disk space; of
+a node that runs, also what its process takes.`,
 		Example: `  ibgib-node stats
   ibgib-node stats --json`,
 		Args: noArgs(),
@@ -45,6 +47,14 @@ func (c *cli) stats(ctx context.Context) error {
 			t.row(row.name, fmt.Sprint(row.value))
 		}
 		t.row("on disk", showBytes(s.Disk))
+		if p := s.Process; p != nil {
+			t.row("running", "since "+p.Since.Format(time.DateTime)+" UTC")
+			t.row("goroutines", fmt.Sprint(p.Goroutines))
+			t.row("live heap", showBytes(p.Heap))
+			if p.RSS > 0 {
+				t.row("in memory", showBytes(p.RSS))
+			}
+		}
 		t.end()
 	})
 }

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ibgib/ibgib-node/dht/netlab"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node"
+	"github.com/ibgib/ibgib-node/node/api"
+)
+
+// soakVar is the environment variable that says how long the soak takes, like 30m.
+const soakVar = "IBGIB_NODE_SOAK"
+
+// TestSoakOnALAN runs five nodes on one network for a while. Things are changed at
+// random on all of them, while nodes are stopped and killed, come back with another
+// address, and links go down. In the end all have the same, with all that any of them
+// has acknowledged; they verify, have not grown, and no error is in their logs.
+// scripts/check.sh runs it; IBGIB_NODE_SOAK_SEED repeats a run as far as such a run can be.
+func TestSoakOnALAN(t *testing.T) {
+	text := os.Getenv(soakVar)
+	if text == "" {
+		t.Skip(soakVar + " does not say how long it may take")
+	}
+	long, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newLANSoak(t, 5)
+	const parts = 5
+	for range parts {
+		s.run(long / parts)
+		s.settle()
+		s.measure()
+	}
+	for _, n := range s.nodes {
+		report, err := n.api.Verify(t.Context(), nil)
+		if err != nil || len(report.Problems) > 0 {
+			t.Errorf("%s: %+v, %v", n.name, report, err)
+		}
+		n.stop(t)
+		s.keepLog(n)
+	}
+	s.judgeLogs()
+	// What was opened at first takes its time to grow to its size.
+	first, last := s.taken[1], s.taken[parts-1]
+	if last.Goroutines > first.Goroutines*5/4+40 || last.Heap > first.Heap*3/2+32<<20 || last.RSS > first.RSS*3/2+64<<20 {
+		t.Errorf("the nodes have grown from %+v to %+v", first, last)
+	}
+	t.Logf("%d timelines, %d changes acknowledged; %v", len(s.latest), s.changes, s.met)
+	for i, p := range s.taken {
+		t.Logf("after part %d the largest node had %d goroutines, %d MB live heap, %d MB in memory", i+1, p.Goroutines, p.Heap>>20, p.RSS>>20)
+	}
+}
+
+// soakMachine is where a node of a soak runs.
+type soakMachine struct {
+	machine *netlab.Machine
+	link    string
+	host    int    // of its address
+	down    int    // steps until its link comes back; 0: it is up
+	dir     string // of its node
+}
+
+// lanSoak is a network of nodes under load. nodes[i] runs on machines[i].
+type lanSoak struct {
+	t        *testing.T
+	rnd      *rand.Rand
+	mesh     []string
+	machines []*soakMachine
+	nodes    []*lanNode
+	hosts    int                         // addresses given out
+	latest   map[ibgib.Addr][]ibgib.Addr // frames acknowledged, by tjp
+	tjps     []ibgib.Addr
+	changes  int
+	met      map[string]int
+	taken    []node.ProcessStats
+	logs     []string
+}
+
+func newLANSoak(t *testing.T, count int) *lanSoak {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(soakVar + "_SEED"); text != "" {
+		if _, err := fmt.Sscan(text, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("seed %d", seed)
+	lab := netlab.New(t)
+	lan := lab.Bridge("lan")
+	s := &lanSoak{
+		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), mesh: newMeshSecret(t),
+		latest: make(map[ibgib.Addr][]ibgib.Addr), met: make(map[string]int),
+	}
+	dirs := t.TempDir()
+	for i := range count {
+		m := &soakMachine{machine: lab.Machine(fmt.Sprint("m", i)), dir: filepath.Join(dirs, fmt.Sprint("n", i))}
+		s.hosts++
+		m.host = s.hosts
+		m.link = m.machine.Plug(lan, soakAddress(m.host))
+		s.machines = append(s.machines, m)
+		s.nodes = append(s.nodes, s.start(m))
+	}
+	together(t, s.nodes...)
+	return s
+}
+
+func soakAddress(host int) string { return fmt.Sprintf("10.78.%d.%d/16", host/250, host%250+1) }
+
+func (s *lanSoak) start(m *soakMachine) *lanNode {
+	s.t.Helper()
+	return runOn(s.t, m.machine, m.dir, append(s.mesh, "--log-level", "info", "--log-format", "json")...)
+}
+
+// run does something ten times a second.
+func (s *lanSoak) run(long time.Duration) {
+	s.t.Helper()
+	end := time.After(long)
+	pace := time.NewTicker(100 * time.Millisecond)
+	defer pace.Stop()
+	for {
+		select {
+		case <-end:
+			return
+		case <-pace.C:
+			s.step()
+		}
+	}
+}
+
+func (s *lanSoak) step() {
+	s.t.Helper()
+	for _, m := range s.machines {
+		if m.down--; m.down == 0 {
+			m.machine.IP("link", "set", m.link, "up")
+		}
+		m.down = max(m.down, 0)
+	}
+	i := s.rnd.IntN(len(s.nodes))
+	m, n := s.machines[i], s.nodes[i]
+	switch what := s.rnd.IntN(400); {
+	case what < 2:
+		s.met["links cut"]++
+		if m.down == 0 {
+			m.machine.IP("link", "set", m.link, "down")
+		}
+		m.down = 1 + s.rnd.IntN(100)
+	case what == 2:
+		s.met["stopped"]++
+		n.stop(s.t)
+		s.again(i)
+	case what == 3:
+		s.met["killed"]++
+		n.kill(s.t)
+		s.again(i)
+	case what == 4:
+		s.met["moved to another address"]++
+		n.stop(s.t)
+		m.machine.IP("addr", "del", soakAddress(m.host), "dev", m.link)
+		s.hosts++
+		m.host = s.hosts
+		m.machine.IP("addr", "add", soakAddress(m.host), "dev", m.link)
+		s.again(i)
+	case what < 12:
+		change, err := n.api.Create(s.t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: fmt.Sprint("note ", s.changes)})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.acknowledged(change)
+	case len(s.tjps) > 0:
+		at := s.tjps[s.rnd.IntN(len(s.tjps))]
+		text := ibgib.String(fmt.Sprint("change ", s.changes))
+		change, err := n.api.Mut8(s.t.Context(), at, ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: "text", Value: text})})
+		switch {
+		case err == nil:
+			s.acknowledged(change)
+		case !isCode(err, api.CodeNotFound): // it has not come yet
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *lanSoak) acknowledged(c node.Change) {
+	if _, ok := s.latest[c.Tjp]; !ok {
+		s.tjps = append(s.tjps, c.Tjp)
+	}
+	s.latest[c.Tjp] = append(s.latest[c.Tjp], c.Addr)
+	s.changes++
+}
+
+// again starts a node that has ended.
+func (s *lanSoak) again(i int) {
+	s.t.Helper()
+	s.keepLog(s.nodes[i])
+	s.nodes[i] = s.start(s.machines[i])
+}
+
+func (s *lanSoak) keepLog(n *lanNode) {
+	s.logs = append(s.logs, n.stderr.String())
+}
+
+// settle brings all links back and waits until all nodes have the same, which they come
+// to by themselves; then all must have what any has acknowledged.
+func (s *lanSoak) settle() {
+	s.t.Helper()
+	for _, m := range s.machines {
+		if m.down > 0 {
+			m.machine.IP("link", "set", m.link, "up")
+			m.down = 0
+		}
+	}
+	soon(s.t, "all nodes have the same", func() bool {
+		want := ""
+		for i, n := range s.nodes {
+			status, err := n.api.Status(s.t.Context())
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			if i == 0 {
+				want = status.Fingerprint
+			}
+			if status.Fingerprint != want || int(status.Entries) < len(s.tjps) {
+				return false
+			}
+		}
+		return true
+	})
+	for _, n := range s.nodes {
+		has := make(map[ibgib.Addr]bool)
+		for addr, err := range n.api.List(s.t.Context()) {
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			has[addr] = true
+		}
+		for tjp, frames := range s.latest {
+			for _, f := range frames {
+				if !has[f] {
+					s.t.Errorf("%s lacks %s of %s, which was acknowledged", n.name, f, tjp)
+				}
+			}
+		}
+	}
+	var latest [][]string
+	for _, n := range s.nodes {
+		list := n.heads(s.t)
+		slices.Sort(list)
+		latest = append(latest, list)
+	}
+	for i := range latest {
+		if !slices.Equal(latest[i], latest[0]) {
+			s.t.Errorf("%s and %s present other latest frames", s.nodes[0].name, s.nodes[i].name)
+		}
+	}
+}
+
+// measure keeps what the largest node takes.
+func (s *lanSoak) measure() {
+	s.t.Helper()
+	var most node.ProcessStats
+	for _, n := range s.nodes {
+		stats, err := n.api.Stats(s.t.Context())
+		if err != nil || stats.Process == nil {
+			s.t.Fatalf("%+v, %v", stats, err)
+		}
+		p := stats.Process
+		most.Goroutines = max(most.Goroutines, p.Goroutines)
+		most.Heap, most.RSS = max(most.Heap, p.Heap), max(most.RSS, p.RSS)
+	}
+	s.taken = append(s.taken, most)
+}
+
+// judgeLogs wants no errors in the logs, and counts the warnings.
+func (s *lanSoak) judgeLogs() {
+	s.t.Helper()
+	warnings := make(map[string]int)
+	for _, log := range s.logs {
+		for line := range strings.Lines(log) {
+			var record struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				s.t.Errorf("no record of a log: %q", line)
+				continue
+			}
+			switch record.Level {
+			case "ERROR":
+				s.t.Errorf("in a log: %s", line)
+			case "WARN":
+				if warnings[record.Msg]++; warnings[record.Msg] == 1 {
+					s.t.Logf("in a log: %s", line)
+				}
+			}
+		}
+	}
+	for _, msg := range slices.Sorted(maps.Keys(warnings)) {
+		s.t.Logf("%d warnings: %s", warnings[msg], msg)
+	}
+}
