@@ -15,7 +15,8 @@
 // that a person names, those that prove the mesh secret in a meeting (meet.go), and
 // those that redeem an invite (invites.go, pairing.go). It has a keystone of its own
 // (keystone.go) and follows those of its peers (peer_keystones.go).
-// finder.go finds peers and keeps connected to those that are trusted.
+// finder.go finds peers and keeps connected to those that are trusted; wide.go is its
+// part in a DHT, reach.go what it has to do with NATs and relays.
 //
 // Callers: cmd/ibgib-node and node/api.
 package node

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/node/config"
 )
 
@@ -72,6 +73,8 @@ func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 	if s.Running {
 		d.addresses(s.Addrs)
 		d.search(s, multicast)
+		d.dht(s)
+		d.reachability(s)
 		d.peers(s)
 	} else {
 		d.add("node", CheckWarning, "no node runs on this directory, so it syncs only when a command says so", "ibgib-node run  starts one")
@@ -223,6 +226,45 @@ func (d *Diagnosis) search(s Status, multicast bool) {
 		d.add("local network", CheckWarning, "it is searched, but no interface can multicast", "connect this machine to a network")
 	default:
 		d.add("local network", CheckOK, "it is searched for nodes", "")
+	}
+}
+
+func (d *Diagnosis) dht(s Status) {
+	switch {
+	case s.DHT == nil:
+		d.add("DHT", CheckOK, "the node takes part in none, so only nodes on the local network and those named by address are found", "")
+	case s.DHT.Peers == 0 && s.DHT.Problem == "" && s.DHT.Mode == dht.ModeServer:
+		d.add("DHT", CheckOK, "others can enter it by this node; none of those who answer has, yet", "")
+	case s.DHT.Peers == 0:
+		finding := "it has not been entered"
+		if s.DHT.Problem != "" {
+			finding += ": " + s.DHT.Problem
+		}
+		d.add("DHT", CheckProblem, finding, "see whether a bootstrap node runs and its address is right: ibgib-node run --bootstrap MULTIADDR")
+	default:
+		d.add("DHT", CheckOK, fmt.Sprintf("it is entered as %s: %d nodes to ask, %d keys announced", s.DHT.Mode, s.DHT.Peers, s.DHT.Announced), "")
+	}
+}
+
+func (d *Diagnosis) reachability(s Status) {
+	r := s.Reachability
+	if r == nil {
+		return
+	}
+	nat := ""
+	if r.NAT != "" {
+		nat = "; NAT: " + r.NAT
+	}
+	switch {
+	case r.Reach == ReachPublic:
+		d.add("reachability", CheckOK, "others can connect to the node"+nat, "")
+	case len(r.Relays) > 0:
+		d.add("reachability", CheckOK, "others reach the node through "+strings.Join(r.Relays, ", ")+nat, "")
+	case r.Reach == ReachPrivate:
+		d.add("reachability", CheckWarning, "others cannot connect to the node, and no relay has taken it"+nat,
+			"forward its port in the router, or name a bootstrap node, which relays: ibgib-node run --bootstrap MULTIADDR")
+	default:
+		d.add("reachability", CheckOK, "not known yet: too few others have told"+nat, "")
 	}
 }
 

@@ -23,6 +23,8 @@ var (
 	ErrStarted = errors.New("the node has been started")
 	// ErrNotStarted says that the node has not been started.
 	ErrNotStarted = errors.New("the node has not been started")
+	// ErrNoDHT says that the node takes part in no DHT.
+	ErrNoDHT = errors.New("the node takes part in no DHT: run it with --bootstrap or --dht")
 	// ErrClosed says that the node was closed.
 	ErrClosed = errors.New("the node is closed")
 )
@@ -38,6 +40,8 @@ func (a absence) Is(target error) bool { return target == blockstore.ErrNotFound
 const (
 	errNoTimeline absence = "it is stored, but belongs to no timeline"
 	errOneHead    absence = "the timeline has one head only"
+
+	errNotAnnounced absence = "the timeline is not announced"
 )
 
 // A MissingLinkError says that a change links to something that is not stored,

@@ -49,6 +49,8 @@ type finder struct {
 	n    *Node
 	host host.Host
 
+	far chan peer.AddrInfo // found in the DHT
+
 	mu     sync.Mutex
 	woken  map[peer.ID]bool // to be dialled at once
 	signal chan struct{}    // there are some
@@ -61,7 +63,8 @@ type finder struct {
 
 // target is a peer to connect to.
 type target struct {
-	found    []ma.Multiaddr // where it was found
+	found    []ma.Multiaddr // where it was found on the local network
+	far      []ma.Multiaddr // where it was found in the DHT
 	due      time.Time      // zero: not until something happens
 	failures int            // attempts that failed, or did not last, in a row
 	dialling bool
@@ -77,7 +80,7 @@ type attempt struct {
 func newFinder(n *Node, h host.Host) *finder {
 	return &finder{
 		n: n, host: h, woken: make(map[peer.ID]bool), signal: make(chan struct{}, 1),
-		targets: make(map[peer.ID]*target), ended: make(chan attempt, maxDials),
+		targets: make(map[peer.ID]*target), ended: make(chan attempt, maxDials), far: make(chan peer.AddrInfo),
 	}
 }
 
@@ -183,7 +186,16 @@ func (f *finder) run(ctx context.Context, found <-chan peer.AddrInfo, events <-c
 		timer.Reset(f.dialDue(ctx, &dialling))
 		select {
 		case info := <-found:
-			f.heard(info)
+			if f.trusts(info.ID) {
+				f.n.contacts.saw(info.ID, info.Addrs)
+			}
+			if t := f.heard(info); t != nil {
+				t.found = info.Addrs
+			}
+		case info := <-f.far:
+			if t := f.heard(info); t != nil {
+				t.far = info.Addrs
+			}
 		case <-f.signal:
 			for p := range f.takeWoken() {
 				t := f.target(p)
@@ -253,8 +265,8 @@ func (f *finder) dialDue(ctx context.Context, dialling *sync.WaitGroup) time.Dur
 		if f.dials == maxDials {
 			continue // ended will come
 		}
-		addrs := f.addrs(p, t)
-		if len(addrs) == 0 || f.isConnected(p) {
+		addrs, trusted := f.addrs(p, t), f.trusts(p)
+		if len(addrs) == 0 && !(trusted && f.n.wide.Load() != nil) || f.isConnected(p) {
 			t.due = time.Time{}
 			continue
 		}
@@ -264,19 +276,42 @@ func (f *finder) dialDue(ctx context.Context, dialling *sync.WaitGroup) time.Dur
 		t.due, t.dialling = time.Time{}, true
 		f.dials++
 		dialling.Go(func() {
-			within, cancel := context.WithTimeout(ctx, dialTime)
-			defer cancel()
-			// There is room for it: ended holds one of each that is dialling.
-			f.ended <- attempt{p, f.n.greet(within, f.host, peer.AddrInfo{ID: p, Addrs: addrs})}
+			err := f.greet(ctx, peer.AddrInfo{ID: p, Addrs: addrs})
+			if err != nil && trusted {
+				err = f.greetElsewhere(ctx, p, err)
+			}
+			f.ended <- attempt{p, err} // there is room for it: it holds one of each that is dialling
 		})
 	}
 	return next
 }
 
+func (f *finder) greet(ctx context.Context, to peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	return f.n.greet(ctx, f.host, to)
+}
+
+// greetElsewhere looks in the DHT for where a trusted peer is now that could not be
+// met, and tries there. It returns failed if the DHT knows nothing.
+func (f *finder) greetElsewhere(ctx context.Context, p peer.ID, failed error) error {
+	w := f.n.wide.Load()
+	if w == nil {
+		return failed
+	}
+	within, cancel := context.WithTimeout(ctx, dialTime)
+	info, err := w.kad.FindPeer(within, p)
+	cancel()
+	if err != nil || len(info.Addrs) == 0 {
+		return failed
+	}
+	return f.greet(ctx, info)
+}
+
 // addrs returns where a target may be reached.
 func (f *finder) addrs(p peer.ID, t *target) []ma.Multiaddr {
-	addrs := slices.Clone(t.found)
-	addrs = append(addrs, f.n.contacts.addrs(p)...)
+	addrs := append(slices.Clone(t.found), f.n.contacts.addrs(p)...)
+	addrs = append(addrs, t.far...)
 	for _, a := range f.host.Peerstore().Addrs(p) {
 		if isDirect(a) {
 			addrs = append(addrs, a)
@@ -285,25 +320,23 @@ func (f *finder) addrs(p peer.ID, t *target) []ma.Multiaddr {
 	return addrs
 }
 
-// heard notes a peer that the local network knows.
-func (f *finder) heard(info peer.AddrInfo) {
+// heard notes a peer of the mesh that the local network or the DHT knows. It returns
+// the target, nil if the peer is none.
+func (f *finder) heard(info peer.AddrInfo) *target {
 	p := info.ID
-	trusted := f.trusts(p)
-	if trusted {
-		f.n.contacts.saw(p, info.Addrs)
-	} else if f.targets[p] == nil && len(f.targets)-len(f.n.trust.list()) >= maxFoundStrangers || f.n.trust.denies(p) {
-		return
+	if !f.trusts(p) && f.targets[p] == nil && len(f.targets)-len(f.n.trust.list()) >= maxFoundStrangers || f.n.trust.denies(p) {
+		return nil
 	}
 	t := f.target(p)
-	t.found = info.Addrs
 	if f.isConnected(p) {
-		return
+		return t
 	}
-	f.n.log.Debug("peer found on the local network", "peer", p, "addrs", t.found)
+	f.n.log.Debug("peer found", "peer", p, "addrs", info.Addrs)
 	t.due, t.failures = time.Now(), 0
 	if f.host.ID() > p {
 		t.due = t.due.Add(courtesy)
 	}
+	return t
 }
 
 // dialled notes the end of an attempt.
@@ -322,7 +355,7 @@ func (f *finder) dialled(a attempt) {
 		}
 		if trusted {
 			f.n.contacts.reached(a.peer, c.RemoteMultiaddr())
-		} else {
+		} else if !f.n.reach.isSeed(a.peer) {
 			_ = c.Close() // which Disconnected tells of
 		}
 	}

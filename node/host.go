@@ -36,15 +36,16 @@ var defaultListen = []string{
 	"/ip6/::/udp/0/quic-v1",
 }
 
-// newHost makes a libp2p host with TCP and QUIC that does not listen yet. It
-// neither relays nor works on a NAT.
-func newHost(id peerKey, t *trust, limits Limits) (host.Host, error) {
-	s := newStrangers(t)
+// newHost makes a libp2p host with TCP and QUIC that does not listen yet; loopback
+// tells that it will on this machine only. What it has to do with relays and with a NAT
+// is for reach to say, nothing if that is zero.
+func newHost(id peerKey, t *trust, limits Limits, reach reach, loopback bool) (host.Host, error) {
+	s := newStrangers(t, limits, reach.Role)
 	resources, conns, err := limits.managers()
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	h, err := libp2p.New(
+	h, err := libp2p.New(append(reach.options(loopback),
 		libp2p.Identity(id.key),
 		libp2p.UserAgent(userAgent),
 		// With shared ports a second node on a taken port would get some of the
@@ -55,10 +56,8 @@ func newHost(id peerKey, t *trust, limits Limits) (host.Host, error) {
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
 		libp2p.NoListenAddrs,
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
-		libp2p.DisableIdentifyAddressDiscovery(),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", errors.Join(err, conns.Close(), resources.Close()))
 	}

@@ -20,7 +20,7 @@ type Limits struct {
 	// Connections is how many connections a node keeps. Above it, those of peers
 	// that it does not trust are closed, the least useful first, down to three
 	// quarters of it. No new one is taken above one and a half times as many.
-	// Default 192.
+	// Default 192, for RoleBootstrap 1,000.
 	Connections int
 	// Memory is what libp2p may use for connections and streams, in bytes.
 	// Default 128 MiB.
@@ -37,13 +37,18 @@ type Limits struct {
 }
 
 const (
-	defaultConnections = 192
-	defaultMemory      = 128 << 20
+	defaultConnections          = 192
+	defaultBootstrapConnections = 1000
+
+	defaultMemory = 128 << 20
 )
 
-func (l Limits) withDefaults() (Limits, error) {
+func (l Limits) withDefaults(role Role) (Limits, error) {
 	if l.Connections == 0 {
 		l.Connections = defaultConnections
+		if role == RoleBootstrap {
+			l.Connections = defaultBootstrapConnections
+		}
 	}
 	if l.Memory == 0 {
 		l.Memory = defaultMemory

@@ -30,10 +30,10 @@ func limitedHost(t *testing.T, limits Limits, trusted ...peer.ID) host.Host {
 			t.Fatal(err)
 		}
 	}
-	if limits, err = limits.withDefaults(); err != nil {
+	if limits, err = limits.withDefaults(RoleNode); err != nil {
 		t.Fatal(err)
 	}
-	h, err := newHost(id, list, limits)
+	h, err := newHost(id, list, limits, reach{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestLimitsOutOfBounds(t *testing.T) {
 		{Connections: -1}, {Memory: -1},
 		{Rates: protocol.Rates{Upload: 1}}, {Rates: protocol.Rates{PeerDownload: -protocol.MinThrottle}},
 	} {
-		if _, err := l.withDefaults(); !errors.Is(err, ErrInput) {
+		if _, err := l.withDefaults(RoleNode); !errors.Is(err, ErrInput) {
 			t.Errorf("%+v: error %v, want %v", l, err, ErrInput)
 		}
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	// both on all interfaces, at the ports of the last run if they are free.
 	Listen []string
 	Mesh   Mesh
+	Reach  Reach
 	Limits Limits
 	Live   Live
 	// Strategy says what becomes of timelines that have diverged. Default
@@ -49,6 +50,7 @@ type Node struct {
 	wire   protocol.Options
 	idle   time.Duration // saga.Config.IdleTimeout
 	mesh   mesh
+	reach  reach
 	limits Limits
 	// limitLAN says whether wire.Throttle slows down peers on the local network.
 	limitLAN atomic.Bool
@@ -70,7 +72,11 @@ type Node struct {
 	contacts *contacts
 	words    *comparison.Words
 	finder   atomic.Pointer[finder] // nil until Start
-	search   atomic.Pointer[string] // Status.Search; nil: off
+
+	announced *announced
+	wide      atomic.Pointer[wide] // nil until Start, and if there is no DHT
+	reached   atomic.Pointer[Reachability]
+	search    atomic.Pointer[string] // Status.Search; nil: off
 
 	events *events
 	live   atomic.Pointer[live] // nil until Start, and if it is off
@@ -109,7 +115,11 @@ func open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := cfg.Limits.withDefaults()
+	reach, err := newReach(cfg.Reach)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := cfg.Limits.withDefaults(reach.Role)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +152,7 @@ func open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		dir: dir, listen: cfg.Listen, mesh: mesh, limits: limits, auto: auto, strategy: cfg.Strategy, log: log, now: time.Now,
+		dir: dir, listen: cfg.Listen, mesh: mesh, reach: reach, limits: limits, auto: auto, strategy: cfg.Strategy, log: log, now: time.Now,
 		idle: saga.DefaultIdleTimeout,
 		book: book, store: store, view: store.View(blockstore.DefaultShare), events: &events{now: time.Now},
 	}
@@ -172,6 +182,9 @@ func (n *Node) load() (err error) {
 		return err
 	}
 	if n.contacts, err = loadContacts(n.dir.Contacts(), n.now); err != nil {
+		return err
+	}
+	if n.announced, err = loadAnnounced(n.dir.Announced()); err != nil {
 		return err
 	}
 	n.words = comparison.New(n.id.id)
@@ -211,7 +224,7 @@ func (n *Node) start(ctx context.Context) error {
 		n.log.Info("peer no longer trusted: it proved another mesh secret", "peer", p)
 		n.contacts.forget(p)
 	}
-	h, err := newHost(n.id, n.trust, n.limits)
+	h, err := newHost(n.id, n.trust, n.limits, n.reach, onlyLoopback(n.listen))
 	if err != nil {
 		return err
 	}
@@ -250,6 +263,11 @@ func (n *Node) start(ctx context.Context) error {
 	finder := newFinder(n, h)
 	if err := finder.start(ctx, n.join.Go); err != nil {
 		return fail(err, service.Close())
+	}
+	if n.reach.isWide() {
+		if err := n.goWide(ctx, h, finder); err != nil {
+			return fail(err, service.Close())
+		}
 	}
 	n.finder.Store(finder)
 	n.join.Go(func() { n.maintain(ctx) })
@@ -292,7 +310,7 @@ func (n *Node) Close() error {
 	n.sagas.close()
 	if h != nil {
 		stop()
-		errs = append(errs, service.Close(), h.Close())
+		errs = append(errs, service.Close(), n.wide.Load().close(), h.Close())
 		n.join.Wait()
 	}
 	n.self.Close()

@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
@@ -23,6 +25,10 @@ type Status struct {
 	// cannot be done now.
 	Search string `json:"search,omitempty"`
 
+	// Of a started node that has to do with others than those on the local network.
+	DHT          *DHTStatus    `json:"dht,omitempty"`
+	Reachability *Reachability `json:"reachability,omitempty"`
+
 	Trusted   int `json:"trusted"`   // peers
 	Connected int `json:"connected"` // of them
 	Pending   int `json:"pending"`   // strangers that asked
@@ -36,6 +42,31 @@ type Status struct {
 	Fingerprint string `json:"fingerprint"` // hex, over their heads
 }
 
+// DHTStatus says how the part goes that a node takes in a DHT.
+type DHTStatus struct {
+	Mode      dht.Mode `json:"mode"`              // server: it answers others, now; client: it only asks
+	Public    bool     `json:"public"`            // it is that of IPFS
+	Peers     int      `json:"peers"`             // that it asks; 0: it has not entered it
+	Announced int      `json:"announced"`         // keys: timelines, and one for the mesh
+	Records   int      `json:"records"`           // kept for others
+	Problem   string   `json:"problem,omitempty"` // why it could not be entered at the last attempt
+}
+
+// dhtStatus returns how the DHT goes; nil if there is none.
+func (n *Node) dhtStatus() *DHTStatus {
+	w := n.wide.Load()
+	if w == nil {
+		return nil
+	}
+	k := w.kad.State()
+	s := &DHTStatus{Mode: k.Mode, Public: k.Public, Peers: k.Peers, Announced: k.Announced, Records: k.Records}
+	// A bootstrap node is where others begin.
+	if k.Err != nil && !(n.reach.Role == RoleBootstrap && errors.Is(k.Err, dht.ErrNoBootstrap)) {
+		s.Problem = k.Err.Error()
+	}
+	return s
+}
+
 // searchOn and searchOff are Status.Search where nothing is wrong.
 const (
 	searchOn  = "on"
@@ -46,9 +77,11 @@ const (
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	s := Status{Identity: n.Identity(), Data: n.DataDir(), Wants: len(n.Wants()), Syncing: n.sagas.count()}
 	n.mu.Lock()
-	s.Running, s.Since = n.host != nil, n.started
+	h := n.host
+	s.Running, s.Since = h != nil, n.started
 	n.mu.Unlock()
 	if s.Running {
+		s.DHT, s.Reachability = n.dhtStatus(), n.reachability(h)
 		s.Secret, s.Trust, s.Search = n.mesh.secret != nil, n.mesh.Trust, searchOff
 		if !s.Secret {
 			s.Mesh = n.mesh.Name

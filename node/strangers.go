@@ -23,20 +23,34 @@ const (
 	// strangerTime is how long such a connection may stay, unless the peer has
 	// become trusted by then. Asking for a saga takes less.
 	strangerTime = 30 * time.Second
+
+	// A bootstrap node is there for strangers. It holds maxBootstrapPerAddr of one
+	// address, and as many as the connection manager lets it in all, which closes
+	// those of least use when there are too many.
+	maxBootstrapPerAddr = 64
 )
 
 // strangers bounds what peers without trust cost a host in connections. It is
 // the host's connection gater, and is told of connections as a
 // network.Notifiee.
 type strangers struct {
-	trust *trust
+	trust        *trust
+	most, atAddr int           // connections, and those from one address
+	stay         time.Duration // 0: as long as the connection manager lets them
 
 	mu    sync.Mutex
 	conns map[network.Conn]*time.Timer // inbound, of peers that were not trusted when they came
 }
 
-func newStrangers(t *trust) *strangers {
-	return &strangers{trust: t, conns: make(map[network.Conn]*time.Timer)}
+func newStrangers(t *trust, limits Limits, role Role) *strangers {
+	s := &strangers{
+		trust: t, most: maxStrangerConns, atAddr: maxStrangerConnsPerAddr, stay: strangerTime,
+		conns: make(map[network.Conn]*time.Timer),
+	}
+	if role == RoleBootstrap {
+		s.most, s.atAddr, s.stay = limits.Connections, maxBootstrapPerAddr, 0
+	}
+	return s
 }
 
 func (s *strangers) trusts(p peer.ID) bool {
@@ -62,7 +76,7 @@ func (s *strangers) InterceptSecured(dir network.Direction, p peer.ID, conn netw
 			here++
 		}
 	}
-	return all < maxStrangerConns && here < maxStrangerConnsPerAddr
+	return all < s.most && here < s.atAddr
 }
 
 // Connected begins to count a stranger's connection.
@@ -73,7 +87,11 @@ func (s *strangers) Connected(_ network.Network, c network.Conn) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns[c] = time.AfterFunc(strangerTime, func() {
+	if s.stay == 0 {
+		s.conns[c] = nil
+		return
+	}
+	s.conns[c] = time.AfterFunc(s.stay, func() {
 		if !s.trusts(p) {
 			_ = c.Close() // which Disconnected tells of
 		}
@@ -84,10 +102,10 @@ func (s *strangers) Connected(_ network.Network, c network.Conn) {
 func (s *strangers) Disconnected(_ network.Network, c network.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if timer, ok := s.conns[c]; ok {
+	if timer := s.conns[c]; timer != nil {
 		timer.Stop()
-		delete(s.conns, c)
 	}
+	delete(s.conns, c)
 }
 
 // What a gater and a Notifiee must have besides.

@@ -26,7 +26,7 @@ func TestIdleStrangersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory})
+	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStrangers(list)
+	s := newStrangers(list, Limits{}, RoleNode)
 	var in []*gated
 	t.Cleanup(func() {
 		for _, g := range in {

@@ -227,7 +227,7 @@ func (n *Node) dialer() (h host.Host, release func(), err error) {
 	if n.host != nil {
 		return n.host, func() {}, nil
 	}
-	h, err = newHost(n.id, n.trust, n.limits)
+	h, err = newHost(n.id, n.trust, n.limits, reach{}, false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,6 +31,11 @@ run. This one has every setting; the values are examples:
   mesh-secret: secret              # as --mesh-secret; seen from the data directory
   trust: lan                       # as --trust
   mdns: true                       # false is --no-mdns
+  bootstrap:                       # as --bootstrap
+    - /dnsaddr/boot.example.org/p2p/12D3KooWExample
+  dht: auto                        # as --dht
+  public-dht: false                # as --public-dht
+  role: bootstrap                  # as --role
   log: {format: text, level: info} # as --log-format and --log-level *
   sync:
     every: 5m                      # between two syncs in which nothing seems to change

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 //	                                 peer id and first address in NAME_PEER and NAME_ADDR.
 //	                                 With ALONE set it sees no network but a loopback
 //	                                 interface of its own
+//	awaits PROGRAM ARGS...           run a program until it succeeds, for a minute at most
 //	halt NAME                        interrupt it; it must end with code 0; its log is in
 //	                                 NAME.log
 //	conceals DIR FILE...             no secret of a keystone of the data directory is in
@@ -104,6 +106,7 @@ func scriptParams(dir string) testscript.Params {
 			"follow":            cmdFollow,
 			"sees":              cmdSees,
 			"leave":             cmdLeave,
+			"awaits":            cmdAwaits,
 		},
 	}
 }
@@ -206,6 +209,25 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(name+".ready"), []byte(said), 0o600))
 	ts.Setenv(name+"_PEER", ready.PeerID)
 	ts.Setenv(name+"_ADDR", ready.Addrs[0])
+}
+
+// cmdAwaits runs a command again and again until it succeeds, as what it is about comes
+// about by itself.
+func cmdAwaits(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, "awaits COMMAND ARGS...")
+	look, limit := time.NewTicker(100*time.Millisecond), time.After(time.Minute)
+	defer look.Stop()
+	for {
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit:
+			ts.Fatalf("not within a minute: %s: %v", strings.Join(args, " "), err)
+		}
+	}
 }
 
 func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {

@@ -44,11 +44,22 @@ with --trust lan also those on the local network that know the same mesh secret,
 which is the default where there is a secret.
 The command mesh-secret makes one.
 
+Beyond the local network nodes find each other in a DHT, which --bootstrap lets a
+node enter by the address of one that is in it, and later by those that it met
+there. In it those of one mesh find each other; whom a node trusts stays what --trust
+says. ibgib-node provide announces a timeline there, ibgib-node find finds who has
+one. Where others cannot connect to the node it asks its router for a port (UPnP),
+lets a bootstrap node relay, and tries to get through to the other side directly. A
+node with --role bootstrap does that for others; it has to be reachable, at a fixed
+port.
+
 The file config.yaml in the data directory says the same as the flags, and more;
 where both say something the flag counts. On SIGHUP the node reads it again.`,
 		Example: `  ibgib-node run
   ibgib-node run --mesh-secret secret --trust lan
   ibgib-node run --mesh home --trust manual
+  ibgib-node run --bootstrap /ip4/192.0.2.7/tcp/4200/p2p/12D3KooWExample
+  ibgib-node run --role bootstrap --listen /ip4/0.0.0.0/tcp/4200 --listen /ip4/0.0.0.0/udp/4200/quic-v1
   ibgib-node run --listen /ip4/127.0.0.1/tcp/4200 --listen /ip4/127.0.0.1/udp/4200/quic-v1
   ibgib-node run --api 127.0.0.1:4280 --log-format json --log-level debug`,
 		Args: noArgs(),

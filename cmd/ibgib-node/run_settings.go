@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/config"
 	"github.com/ibgib/ibgib-node/protocol"
@@ -26,6 +27,9 @@ type runOptions struct {
 	mesh, meshSecret    string // a name, a path
 	trust               string
 	noMDNS              bool
+	bootstrap           []string
+	role, dht           string
+	publicDHT           bool
 	logFormat, logLevel string
 }
 
@@ -37,6 +41,10 @@ func (o *runOptions) define(f *pflag.FlagSet) {
 	f.StringVar(&o.meshSecret, "mesh-secret", "", "`FILE` with the secret that all nodes of the mesh have")
 	f.StringVar(&o.trust, "trust", "", "whom to trust, a `MODE`: manual, or lan: nodes on the local network that have the mesh secret, too (default: lan with a mesh secret, else manual)")
 	f.BoolVar(&o.noMDNS, "no-mdns", false, "neither search the local network for nodes nor be found there")
+	f.StringArrayVar(&o.bootstrap, "bootstrap", nil, "a node by which to enter the DHT, a `MULTIADDR` with its peer id (repeatable)")
+	f.StringVar(&o.dht, "dht", "", "part in the DHT, a `MODE`: auto, client, server or off (default: auto with --bootstrap, else off)")
+	f.BoolVar(&o.publicDHT, "public-dht", false, "take part in the public DHT of IPFS, not in one of ibGib nodes")
+	f.StringVar(&o.role, "role", "", "bootstrap: let others enter the DHT by this node, relay for them and tell them whether they can be reached, a `ROLE`")
 	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "least `LEVEL` of the log: debug, info, warn or error")
 }
@@ -91,6 +99,14 @@ func readSettings(cmd *cobra.Command, o runOptions, dir string) (settings, error
 		Name:  pick("mesh", o.mesh, file.Mesh),
 		Trust: node.TrustMode(pick("trust", o.trust, file.Trust)),
 		MDNS:  !o.noMDNS && (cmd.Flags().Changed("no-mdns") || file.MDNS == nil || *file.MDNS),
+	}
+	s.node.Reach = node.Reach{
+		Role: node.Role(pick("role", o.role, file.Role)), Bootstrap: o.bootstrap,
+		DHT:       dht.Mode(pick("dht", o.dht, file.DHT)),
+		PublicDHT: o.publicDHT || file.PublicDHT && !cmd.Flags().Changed("public-dht"),
+	}
+	if len(o.bootstrap) == 0 {
+		s.node.Reach.Bootstrap = file.Bootstrap
 	}
 	secret := o.meshSecret
 	if secret == "" && file.MeshSecret != "" {
@@ -176,6 +192,10 @@ func (s settings) needRestart(next settings) []string {
 		{"mesh-secret", s.node.Mesh.Secret, next.node.Mesh.Secret},
 		{"trust", s.node.Mesh.Trust, next.node.Mesh.Trust},
 		{"mdns", s.node.Mesh.MDNS, next.node.Mesh.MDNS},
+		{"bootstrap", s.node.Reach.Bootstrap, next.node.Reach.Bootstrap},
+		{"role", s.node.Reach.Role, next.node.Reach.Role},
+		{"dht", s.node.Reach.DHT, next.node.Reach.DHT},
+		{"public-dht", s.node.Reach.PublicDHT, next.node.Reach.PublicDHT},
 		{"log.format", s.logFormat, next.logFormat},
 		{"sync.strategy", s.node.Strategy, next.node.Strategy},
 		{"sync.every", s.node.Live.Every, next.node.Live.Every},

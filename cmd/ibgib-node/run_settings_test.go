@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/config"
 	"github.com/ibgib/ibgib-node/protocol"
@@ -49,6 +50,10 @@ mesh: home
 mesh-secret: secret
 trust: manual
 mdns: false
+bootstrap: [/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4]
+dht: client
+public-dht: true
+role: bootstrap
 log: {format: json, level: debug}
 sync: {every: 7s}
 limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, download: 2MiB, peer-upload: 3MiB, peer-download: 4MiB, limit-lan: true}
@@ -59,7 +64,9 @@ limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, downloa
 		node: node.Config{
 			Listen: []string{"/ip4/127.0.0.1/tcp/1"},
 			Mesh:   node.Mesh{Name: "home", Secret: []byte("0123456789abcdef"), Trust: node.TrustManual},
-			Live:   node.Live{Every: 7 * time.Second},
+			Reach: node.Reach{Role: node.RoleBootstrap, DHT: dht.ModeClient, PublicDHT: true,
+				Bootstrap: []string{"/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"}},
+			Live: node.Live{Every: 7 * time.Second},
 			Limits: node.Limits{Connections: 9, Memory: 64 << 20, PeerDisk: 128 << 20, LimitLAN: true,
 				Rates: protocol.Rates{Upload: 1 << 20, Download: 2 << 20, PeerUpload: 3 << 20, PeerDownload: 4 << 20}},
 		},
@@ -69,6 +76,7 @@ limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, downloa
 	above.node.Listen = []string{"/ip4/127.0.0.1/tcp/2", "/ip4/127.0.0.1/tcp/3"}
 	above.node.Mesh.Name, above.node.Mesh.Trust, above.node.Mesh.MDNS = "work", node.TrustLAN, true
 	above.node.Live.Off = true
+	above.node.Reach = node.Reach{DHT: dht.ModeServer, Bootstrap: []string{"/ip4/127.0.0.1/tcp/8/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"}}
 	tests := []struct {
 		name, file string
 		flags      []string
@@ -78,6 +86,8 @@ limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, downloa
 		{"the file", file, nil, inFile},
 		{"flags above the file", file, []string{
 			"--listen=/ip4/127.0.0.1/tcp/2", "--listen=/ip4/127.0.0.1/tcp/3", "--api=127.0.0.1:2", "--mesh=work",
+			"--bootstrap=/ip4/127.0.0.1/tcp/8/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4",
+			"--dht=server", "--public-dht=false", "--role=",
 			"--trust=lan", "--no-mdns=false", "--no-live", "--log-format=text", "--log-level=warn",
 		}, above},
 	}
@@ -120,8 +130,8 @@ func TestConfigHelpIsWhole(t *testing.T) {
 		}
 		return names
 	}
-	// It shows the default of this one, false.
-	if names := unset("", reflect.ValueOf(got)); !slices.Equal(names, []string{"Limits.LimitLAN"}) {
+	// It shows the default of these, false.
+	if names := unset("", reflect.ValueOf(got)); !slices.Equal(names, []string{"PublicDHT", "Limits.LimitLAN"}) {
 		t.Errorf("not in the example: %v", names)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
 )
@@ -49,6 +51,10 @@ func (c *cli) status(ctx context.Context) error {
 			t.row("mesh", mesh)
 			t.row("trust", string(s.Trust))
 			t.row("search", printable(s.Search))
+			t.row("dht", dhtText(s.DHT))
+			if r := s.Reachability; r != nil {
+				t.row("reach", reachText(*r))
+			}
 		} else {
 			t.row("running", "no")
 		}
@@ -59,4 +65,30 @@ func (c *cli) status(ctx context.Context) error {
 		t.row("fingerprint", s.Fingerprint)
 		t.end()
 	})
+}
+
+func dhtText(s *node.DHTStatus) string {
+	switch {
+	case s == nil:
+		return "off"
+	case s.Peers == 0 && s.Problem != "":
+		return "not entered: " + printable(s.Problem)
+	case s.Peers == 0 && s.Mode == dht.ModeClient:
+		return "not entered yet"
+	}
+	return fmt.Sprintf("%s, %s to ask, %s announced, %s kept for others", s.Mode, count(s.Peers, "node"), count(s.Announced, "key"), count(s.Records, "record"))
+}
+
+func reachText(r node.Reachability) string {
+	text := r.Reach
+	if len(r.Public) > 0 {
+		text += " at " + printable(strings.Join(r.Public, ", "))
+	}
+	if len(r.Relays) > 0 {
+		text += ", through " + printable(strings.Join(r.Relays, ", "))
+	}
+	if r.NAT != "" {
+		text += "; NAT: " + r.NAT
+	}
+	return text
 }

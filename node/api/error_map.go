@@ -90,6 +90,7 @@ var sentinels = []struct {
 	{node.ErrNoSecret, CodeRefused},
 	{node.ErrSealed, CodeRefused},
 	{node.ErrFormat, CodeUnsupported},
+	{node.ErrNoDHT, CodeUnsupported},
 	{context.Canceled, CodeCanceled},
 	{context.DeadlineExceeded, CodeTimeout},
 }

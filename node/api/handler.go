@@ -104,6 +104,12 @@ func (h *handler) mux() http.Handler {
 		"GET /why":     h.getWhy,
 		"GET /wants":   h.getWants,
 
+		"GET /find":       h.getFind,
+		"GET /provide":    h.getProvide,
+		"POST /provide":   h.postProvide,
+		"POST /unprovide": h.postUnprovide,
+		"POST /ping":      h.postPing,
+
 		"GET /events": h.getEvents,
 
 		"GET /sagas":      h.getSagas,

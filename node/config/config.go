@@ -22,6 +22,10 @@ type Config struct {
 	MeshSecret string   `yaml:"mesh-secret" json:"mesh-secret,omitempty"` // path of the file with the secret of a mesh
 	Trust      string   `yaml:"trust" json:"trust,omitempty"`             // manual or lan
 	MDNS       *bool    `yaml:"mdns" json:"mdns,omitempty"`               // search the local network; nil: true
+	Bootstrap  []string `yaml:"bootstrap" json:"bootstrap,omitempty"`     // multiaddrs of nodes by which the DHT is entered
+	DHT        string   `yaml:"dht" json:"dht,omitempty"`                 // auto, client, server or off
+	PublicDHT  bool     `yaml:"public-dht" json:"public-dht,omitempty"`   // that of IPFS
+	Role       string   `yaml:"role" json:"role,omitempty"`               // bootstrap
 	Log        Log      `yaml:"log" json:"log,omitzero"`
 	Sync       Sync     `yaml:"sync" json:"sync,omitzero"`
 	Limits     Limits   `yaml:"limits" json:"limits,omitzero"`
@@ -56,6 +60,7 @@ type Limits struct {
 const (
 	maxFile        = 1 << 20
 	maxListen      = 64
+	maxBootstrap   = 64
 	minConnections = 8
 	maxConnections = 1 << 16
 	minMemory      = 32 << 20
@@ -145,10 +150,15 @@ func (c Config) check() error {
 	if len(c.Listen) > maxListen {
 		return fmt.Errorf("listen: %d addresses, at most %d", len(c.Listen), maxListen)
 	}
+	if len(c.Bootstrap) > maxBootstrap {
+		return fmt.Errorf("bootstrap: %d addresses, at most %d", len(c.Bootstrap), maxBootstrap)
+	}
 	for _, choice := range []struct {
 		name, value string
 		from        []string
 	}{
+		{"dht", c.DHT, []string{"auto", "client", "server", "off"}},
+		{"role", c.Role, []string{"bootstrap"}},
 		{"trust", c.Trust, []string{"manual", "lan"}},
 		{"sync.strategy", c.Sync.Strategy, []string{"optimistic", "manual", "abort"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},

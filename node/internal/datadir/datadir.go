@@ -25,6 +25,8 @@ import (
 //	listen.json where the node listened last
 //	wants.json  what it lacks of what peers named
 //	contacts.json addresses of trusted peers
+//	announced.json timelines that the DHT is told of
+//	dht.json    what the part in the DHT remembers
 //	api.token   token of the control API
 //	api.addr    where the control API listens, while it does
 //	api.sock    its unix socket
@@ -117,6 +119,12 @@ func (d Dir) Wants() string { return d.file("wants.json") }
 
 // Contacts is the file of addresses of trusted peers.
 func (d Dir) Contacts() string { return d.file("contacts.json") }
+
+// Announced is the file of timelines that the DHT is told of.
+func (d Dir) Announced() string { return d.file("announced.json") }
+
+// DHT is the file of what the part in the DHT remembers.
+func (d Dir) DHT() string { return d.file("dht.json") }
 
 // APIToken is the file of the control API's token.
 func (d Dir) APIToken() string { return d.file("api.token") }
