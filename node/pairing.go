@@ -64,7 +64,7 @@ func (n *Node) Accept(ctx context.Context, invite string) (Peer, error) {
 func (n *Node) accept(ctx context.Context, i invitation) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	h, release, err := n.dialer()
+	h, _, release, err := n.dialer()
 	if err != nil {
 		return err
 	}

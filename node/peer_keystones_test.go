@@ -125,6 +125,48 @@ func TestRevocationEndsTrust(t *testing.T) {
 	}
 }
 
+// A sync of a node that does not run learns of a revocation too, and moves nothing then.
+func TestSyncLearnsOfARevocation(t *testing.T) {
+	a, b := paired(t)
+	dir := a.DataDir()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sync := func() (err error) {
+		offline(t, dir, func(n *Node) {
+			_, err = n.Sync(t.Context(), b.host.Addrs()[0].String()+"/p2p/"+b.PeerID().String(), nil)
+		})
+		return err
+	}
+	mustApprove(t, b, 1)
+	if err := sync(); err != nil {
+		t.Fatal(err)
+	}
+	offline(t, dir, func(n *Node) {
+		if k, err := n.Keystone(t.Context(), b.self.Genesis()); err != nil || k.Frames != 2 {
+			t.Errorf("a knows %+v, %v", k, err)
+		}
+	})
+	if _, err := b.RevokeKeystone(t.Context(), "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: "forged"}); err != nil {
+		t.Fatal(err)
+	}
+	var e *saga.Error
+	if err := sync(); !errors.As(err, &e) || e.Code != saga.CodeUntrusted || e.Remote {
+		t.Errorf("a sync after the revocation: %v", err)
+	}
+	offline(t, dir, func(n *Node) {
+		if p := known(n, b); p.Trusted || !p.Denied {
+			t.Errorf("a knows %+v", p)
+		}
+		for tl, err := range n.Heads(t.Context()) {
+			t.Errorf("a has %v, %v", tl, err)
+		}
+	})
+}
+
 // Trust follows a keystone to the one that it hands over to.
 func TestTrustFollowsARotation(t *testing.T) {
 	a, b := paired(t)

@@ -186,7 +186,7 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 		return result, err
 	}
 	defer func() { place.end(result, err) }()
-	h, release, err := n.dialer()
+	h, alone, release, err := n.dialer()
 	if err != nil {
 		return result, err
 	}
@@ -198,6 +198,11 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 		return result, &saga.Error{Code: saga.CodeUnreachable, Text: "no address of it is known here; name one, as the command id of that node shows it"}
 	}
 
+	if alone { // a started node meets all whom it connects to
+		if err := n.meetFirst(ctx, h, to); err != nil {
+			return result, err
+		}
+	}
 	conn, err := protocol.Dial(ctx, h, to, n.wire)
 	if err != nil {
 		return result, err
@@ -215,23 +220,38 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 	return run(ctx, conn, id)
 }
 
+// meetFirst meets a peer before a saga, so that both sides learn what has become of
+// the other's keystone. A peer that meets nobody is no worse for that; the error is for
+// one that cannot be reached, or is trusted no longer.
+func (n *Node) meetFirst(ctx context.Context, h host.Host, to peer.AddrInfo) error {
+	err := n.greet(ctx, h, to)
+	var e *saga.Error
+	if errors.As(err, &e) && e.Code == saga.CodeUnreachable && !e.Remote {
+		return err
+	}
+	if err != nil {
+		n.log.Debug("peer not met before a sync", "peer", to.ID, "error", err)
+	}
+	return n.checkTarget(to.ID)
+}
+
 // reachable tells whether a host is connected to a peer or knows an address of it.
 func reachable(h host.Host, p peer.ID) bool {
 	return h.Network().Connectedness(p) == network.Connected || len(h.Peerstore().Addrs(p)) > 0
 }
 
-// dialer returns the node's host, or a new one if it is not started.
-func (n *Node) dialer() (h host.Host, release func(), err error) {
+// dialer returns the node's host, or a new one, alone, if the node is not started.
+func (n *Node) dialer() (h host.Host, alone bool, release func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.host != nil {
-		return n.host, func() {}, nil
+		return n.host, false, func() {}, nil
 	}
 	h, err = newHost(n.id, n.trust, n.limits, reach{}, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	return h, func() {
+	return h, true, func() {
 		if err := h.Close(); err != nil {
 			n.log.Debug("host not closed in good order", "error", err)
 		}
