@@ -125,6 +125,58 @@ func TestRevocationEndsTrust(t *testing.T) {
 	}
 }
 
+// A saga that runs with a peer whose keystone turns out to be revoked goes no further.
+func TestRevocationEndsRunningSagas(t *testing.T) {
+	a, b := paired(t)
+	if _, err := a.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: "note"}); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() (*protocol.Conn, saga.Message) {
+		conn, err := protocol.Dial(t.Context(), b.host, peer.AddrInfo{ID: a.PeerID()}, protocol.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Abort)
+		init := &saga.Init{ID: saga.ID{1}, Complete: true, Credit: saga.InitialCredit}
+		init.Fingerprint[0] = 1 // differs
+		if _, err := conn.Send(t.Context(), init); err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := conn.Receive(t.Context())
+		if err != nil {
+			m = err.(*saga.Error)
+		}
+		return conn, m
+	}
+	conn, m := begin()
+	for e := asError(m); e != nil; e = asError(m) { // they keep in step by themselves meanwhile
+		if !e.Retry {
+			t.Fatal(e)
+		}
+		conn, m = begin()
+	}
+	if _, err := b.RevokeKeystone(t.Context(), "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	for m, _, err := conn.Receive(t.Context()); err == nil; m, _, err = conn.Receive(t.Context()) {
+		if e := asError(m); e != nil {
+			if e.Code != saga.CodeCanceled {
+				t.Errorf("the saga ended with %v", e)
+			}
+			break
+		}
+	}
+	if p := known(a, b); p.Trusted || !p.Denied {
+		t.Errorf("a knows %+v", p)
+	}
+}
+
+// asError returns a message that is an error; nil for any other.
+func asError(m saga.Message) *saga.Error {
+	e, _ := m.(*saga.Error)
+	return e
+}
+
 // A sync of a node that does not run learns of a revocation too, and moves nothing then.
 func TestSyncLearnsOfARevocation(t *testing.T) {
 	a, b := paired(t)
