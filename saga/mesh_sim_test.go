@@ -32,8 +32,8 @@ import (
 //
 // SAGA_SEEDS=N runs N seeds, SAGA_SEED=S begins with seed S, alone if no number is
 // given; SAGA_TRACE=FILE writes all traces to a file. MESH_NODES and MESH_EDITS run one
-// seed of that size. A seed that fails is run again with fewer steps, and the fewest with
-// which it fails are printed.
+// seed of that size. A seed that fails is run again without the steps that it fails
+// without as well, and what happens in those that are left is printed last.
 func TestMesh(t *testing.T) {
 	size := func(name string, usual int) int {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
@@ -46,8 +46,8 @@ func TestMesh(t *testing.T) {
 		m := newMesh(t, max(1, seedsOf(t, 1).first), nodes)
 		defer m.close()
 		edits := size("MESH_EDITS", 100*nodes)
-		for m.edits < edits && !t.Failed() {
-			m.step()
+		for i := uint64(0); m.edits < edits && !t.Failed(); i++ {
+			m.step(i)
 		}
 		m.heal()
 		t.Logf("%d nodes, %d edits in %v: %v", len(m.nodes), m.edits, time.Since(began).Round(time.Millisecond), m.met)
@@ -57,11 +57,11 @@ func TestMesh(t *testing.T) {
 	ran := 0
 	for seed := range seedsOf(t, 100).all {
 		var trace [32]byte
-		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { trace = meshSeed(t, seed, -1, met) }) {
-			shortest(t, seed)
+		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { trace = meshSeed(t, seed, nil, met) }) {
+			fewest(t, seed)
 			t.FailNow()
 		}
-		if seed%25 == 0 && meshSeed(t, seed, -1, make(map[string]int)) != trace {
+		if seed%25 == 0 && meshSeed(t, seed, nil, make(map[string]int)) != trace {
 			t.Fatalf("seed %d does not repeat", seed)
 		}
 		ran++
@@ -76,31 +76,46 @@ func TestMesh(t *testing.T) {
 	}
 }
 
-// shortest finds the fewest steps with which a seed fails, and shows what happens in
-// them.
-func shortest(t *testing.T, seed uint64) {
-	for steps := 0; t.Run(fmt.Sprintf("seed %d, %d steps", seed, steps), func(t *testing.T) {
-		meshSeed(t, seed, steps, make(map[string]int))
-	}); steps++ {
+// fewest finds steps none of which can be left out if a seed is to fail, and shows what
+// happens in them.
+func fewest(t *testing.T, seed uint64) {
+	without := make(map[int]bool)
+	fails := func(name string) bool {
+		return !t.Run(fmt.Sprintf("seed %d %s", seed, name), func(t *testing.T) { meshSeed(t, seed, without, make(map[string]int)) })
+	}
+	for few := 64; few > 0; few /= 2 { // many at once as long as that goes
+		for from := 0; from < maxMeshSteps; from += few {
+			before := maps.Clone(without)
+			for i := from; i < min(from+few, maxMeshSteps); i++ {
+				without[i] = true
+			}
+			if len(without) > len(before) && !fails(fmt.Sprintf("without %d to %d", from, from+few)) {
+				without = before
+			}
+		}
+	}
+	if !fails("with the fewest steps") {
+		t.Errorf("seed %d has failed once and does not fail again", seed)
 	}
 }
 
-// meshSeed runs one seed, so many steps or as many as it says, and returns a digest of
-// all that happened.
-func meshSeed(t *testing.T, seed uint64, most int, met map[string]int) [32]byte {
+// maxMeshSteps bounds the steps of a seed.
+const maxMeshSteps = 180
+
+// meshSeed runs one seed, without some of its steps, and returns a digest of all that
+// happened.
+func meshSeed(t *testing.T, seed uint64, without map[int]bool, met map[string]int) [32]byte {
 	m := newMesh(t, seed, 2+int(seed%3))
 	defer m.close()
 	defer func() {
-		if t.Failed() && most >= 0 {
+		if t.Failed() && without != nil {
 			t.Logf("SAGA_SEED=%d, what happened:\n%s", seed, strings.Join(m.events, "\n"))
 		}
 	}()
-	steps := 60 + m.random.IntN(120)
-	if most >= 0 {
-		steps = min(steps, most)
-	}
-	for range steps {
-		m.step()
+	for i := range maxMeshSteps - m.random.IntN(120) {
+		if !without[i] {
+			m.step(uint64(i))
+		}
 	}
 	m.heal()
 	for what, n := range m.met {
@@ -113,6 +128,7 @@ func meshSeed(t *testing.T, seed uint64, most int, met map[string]int) [32]byte 
 type mesh struct {
 	t       *testing.T
 	random  *rand.Rand
+	source  *rand.PCG // of random
 	trace   hash.Hash
 	seed    uint64
 	now     time.Time
@@ -160,8 +176,9 @@ type meshState struct {
 }
 
 func newMesh(t *testing.T, seed uint64, nodes int) *mesh {
+	source := rand.NewPCG(seed, 9)
 	m := &mesh{
-		t: t, random: rand.New(rand.NewPCG(seed, 9)), trace: newTrace(t, seed), seed: seed,
+		t: t, random: rand.New(source), source: source, trace: newTrace(t, seed), seed: seed,
 		now:    time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC),
 		frames: make(map[ibgib.Addr]*userFrame), sets: make(map[ibgib.Addr]opSet), met: make(map[string]int),
 	}
@@ -204,10 +221,15 @@ func (m *mesh) note(what string, args ...any) {
 	m.events = append(m.events, strings.TrimSpace(line))
 }
 
-// step lets one thing happen.
-func (m *mesh) step() {
+// step lets one thing happen. What its randomness is depends on the seed and on the
+// number of the step alone, so steps can be left out and the others stay what they are.
+func (m *mesh) step(number uint64) {
 	m.t.Helper()
-	m.now = m.now.Add(time.Duration(m.random.IntN(3000)) * time.Millisecond)
+	m.source.Seed(m.seed, 10+number)
+	if m.random.IntN(3) > 0 { // else within some milliseconds
+		m.now = m.now.Add(time.Duration(m.random.IntN(3000)) * time.Millisecond)
+	}
+	m.now = m.now.Add(time.Duration(m.random.IntN(3)) * time.Millisecond)
 	switch what := m.random.IntN(100); {
 	case what < 22:
 		m.edit(m.anyNode())
@@ -330,7 +352,7 @@ func (m *mesh) edit(n *meshNode) {
 	if m.change(n, root, made) {
 		m.add(f)
 		m.edits++
-		m.note("edit", slices.Index(m.nodes, n), f.g.Addr())
+		m.note("edit", slices.Index(m.nodes, n), f.g.Addr(), "at", f.instant, "of kind", kind, key, value, target)
 	}
 }
 
