@@ -429,7 +429,8 @@ func (s *mergeSim) latestOf(present bool, sets ...map[string]bool) string {
 }
 
 // Latest is a function of the set of user frames: uniting sets is commutative,
-// associative and idempotent, and a merge of merges is the merge of everything.
+// associative and idempotent, a merge of merges is the merge of everything, and it
+// does not matter in which order one op after the other comes.
 func TestMergeIsAFunctionOfTheSet(t *testing.T) {
 	eachMergeSeed(t, 15, func(t *testing.T, seed uint64) {
 		s := newMergeSim(t, seed+1000, 3)
@@ -453,6 +454,18 @@ func TestMergeIsAFunctionOfTheSet(t *testing.T) {
 				if got := s.latestOf(present, sets...); got != want {
 					t.Errorf("%s, merge frames stored %v: latest is %s, want %s", name, present, got, want)
 				}
+			}
+		}
+		var ops []map[string]bool
+		for _, a := range slices.Sorted(maps.Keys(union(a, b, c))) {
+			if s.world[a].user() {
+				ops = append(ops, map[string]bool{a: true})
+			}
+		}
+		for range 2 {
+			s.rng.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+			if got := s.latestOf(s.rng.IntN(2) == 0, ops...); got != want {
+				t.Errorf("one op after the other: latest is %s, want %s", got, want)
 			}
 		}
 		if once, twice := s.latestOf(true, a), s.latestOf(true, a, a); once != twice {
