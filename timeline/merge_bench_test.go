@@ -59,15 +59,60 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-// What the check of merges costs a timeline that never diverged: nothing.
+// BenchmarkAdmitLinear admits a frame of a timeline that never diverged, and
+// BenchmarkAdmitWithoutMerges is its reference: the same without any rule about merges.
 func BenchmarkAdmitLinear(b *testing.B) {
-	l := newTimeLine(b, "linear")
-	frame, dna := l.patch(l.tjp, data{"text": "changed"})
-	s := newSpace(b, l.tjp, dna)
+	frame, s := linear(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := timeline.Admit(frame, s.frame, s.block); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkAdmitWithoutMerges(b *testing.B) {
+	frame, s := linear(b)
+	want, err := timeline.Admit(frame, s.frame, s.block)
+	if got, ok := admitPlain(frame, s.frame); err != nil || !ok || !sameFrame(got, want) {
+		b.Fatalf("%+v, %t, want %+v, %v", got, ok, want, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := admitPlain(frame, s.frame); !ok {
+			b.Fatal("not admitted")
+		}
+	}
+}
+
+// linear is the second frame of a timeline, and a space with what is below it.
+func linear(b *testing.B) (ibgib.IbGib, *space) {
+	l := newTimeLine(b, "linear")
+	frame, dna := l.patch(l.tjp, data{"text": "changed"})
+	return frame, newSpace(b, l.tjp, dna)
+}
+
+// admitPlain holds a later frame against the rules that know of no merges.
+func admitPlain(g ibgib.IbGib, frame timeline.FrameLookup) (timeline.Frame, bool) {
+	tjps := g.Rel("tjp")
+	if g.IsTjp() || len(tjps) != 1 || tjps[0].TjpGib() != "" || tjps[0].Ib() == "keystone" {
+		return timeline.Frame{}, false
+	}
+	last, ok := g.LastRel("past")
+	if !ok || last.IsPrimitive() {
+		return timeline.Frame{}, false
+	}
+	pred, ok, err := frame(last)
+	if err != nil || !ok || pred.Addr != last || pred.Tjp != tjps[0] {
+		return timeline.Frame{}, false
+	}
+	f := timeline.Frame{Addr: g.Addr(), Tjp: pred.Tjp, Kind: timeline.KindUser, Pred: last}
+	if v, ok := g.Field("n"); ok {
+		x := v.Number()
+		if v.Kind() != ibgib.KindNumber || x < 0 || x > 1<<53-1 || x != float64(int64(x)) {
+			return timeline.Frame{}, false
+		}
+		f.N, f.HasN = int64(x), true
+	}
+	return f, f.HasN == pred.HasN && (!f.HasN || f.N == pred.N+1)
 }
