@@ -65,7 +65,7 @@ func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 	d := Diagnosis{Running: s.Running}
 	d.directory(n)
 	d.disk(n)
-	d.add("store", CheckOK, fmt.Sprintf("it opens; timelines: %d", s.Entries), "")
+	d.add("store", CheckOK, fmt.Sprintf("it opens; timelines and pinned stones: %d", s.Entries), "")
 	d.keystone(s)
 	d.clock(n.now(), string(n.dir))
 	d.files(openFiles())

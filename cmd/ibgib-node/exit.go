@@ -53,7 +53,7 @@ func exitTable() []exitMeaning {
 		{exitPeer, "the other node broke the protocol, or something asked for is not supported",
 			[]api.Code{api.CodeProtocol, api.CodeLimit, api.CodeUnsupported}},
 		{exitInternal, "anything else: disk, damaged store, a bug",
-			[]api.Code{api.CodeInternal, api.CodeCorrupt, api.CodeUnauthorized, api.CodeForbidden}},
+			[]api.Code{api.CodeInternal, api.CodeCorrupt, api.CodeDiskFull, api.CodeUnauthorized, api.CodeForbidden}},
 		{exitCanceled, "stopped by Ctrl-C or SIGTERM",
 			[]api.Code{api.CodeCanceled}},
 		{exitPipe, "whoever read the output has closed it", nil},

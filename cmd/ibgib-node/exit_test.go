@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -52,6 +53,7 @@ func TestExitCodes(t *testing.T) {
 		{live, &api.Error{Code: api.CodeUnsupported}, exitPeer},
 		{live, &api.Error{Code: api.CodeCanceled}, exitCanceled},
 		{live, &api.Error{Code: api.CodeCorrupt}, exitInternal},
+		{live, &api.Error{Code: api.CodeDiskFull}, exitInternal},
 		{live, &api.Error{Code: api.CodeUnauthorized}, exitInternal},
 		{live, &api.Error{Code: api.CodeInternal}, exitInternal},
 	} {
@@ -60,6 +62,18 @@ func TestExitCodes(t *testing.T) {
 		}
 		if got := exitCodeOf(c.ctx, c.err); got != c.want {
 			t.Errorf("%v: code %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// A full disk is told the same way, whether a running node or the command has met it.
+func TestDiskFullSaysWhatToDo(t *testing.T) {
+	for _, err := range []error{fmt.Errorf("import: %w", blockstore.ErrDiskFull), &api.Error{Code: api.CodeDiskFull, Message: "import: the disk is nearly full"}} {
+		var out strings.Builder
+		c := &cli{err: &out}
+		c.report(err, exitCodeOf(t.Context(), err))
+		if got := out.String(); !strings.Contains(got, "the disk is nearly full") || !strings.Contains(got, "make room") {
+			t.Errorf("%q", got)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node/api"
 )
@@ -30,6 +31,9 @@ func (c *cli) report(err error, code exitCode) {
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		r.Code, r.Rule, r.Retry = e.Code, e.Rule, e.Retry
 	}
+	if errors.Is(err, blockstore.ErrDiskFull) {
+		r.Code = api.CodeDiskFull
+	}
 	if e, ok := errors.AsType[*ibgib.Refusal](err); ok {
 		r.Code, r.Rule, r.Message = api.CodeRefused, string(e.Rule), fmt.Sprintf("refused (%s): %s", e.Rule, e.Detail)
 	}
@@ -41,6 +45,9 @@ func (c *cli) report(err error, code exitCode) {
 	}
 	if u, ok := errors.AsType[*usageError](err); ok && u.cmd != nil {
 		r.Hint = u.cmd.CommandPath() + " --help says more"
+	}
+	if r.Code == api.CodeDiskFull && r.Hint == "" {
+		r.Hint = "make room on that disk and try again; what is stored is as it was"
 	}
 	if code == exitCanceled {
 		r = errorReport{Code: wordOf(code), Message: "stopped", Exit: code}

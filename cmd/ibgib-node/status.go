@@ -60,7 +60,7 @@ func (c *cli) status(ctx context.Context) error {
 		}
 		t.row("peers", fmt.Sprintf("%d trusted, %d of them connected, %d asking", s.Trusted, s.Connected, s.Pending))
 		t.row("syncing", fmt.Sprint(s.Syncing))
-		t.row("timelines", fmt.Sprint(s.Entries))
+		t.row("entries", fmt.Sprintf("%d timelines and pinned stones", s.Entries))
 		t.row("wanted", fmt.Sprint(s.Wants))
 		t.row("fingerprint", s.Fingerprint)
 		t.end()

@@ -19,6 +19,7 @@ const (
 	CodeInUse        Code = "in-use"        // another process has the store open
 	CodeClosed       Code = "closed"        // the node is shutting down
 	CodeCorrupt      Code = "corrupt"       // a record of the store is damaged
+	CodeDiskFull     Code = "disk-full"     // less of the disk is free than has to stay free
 	CodeUntrusted    Code = "untrusted"     // the other node does not trust this one, or the reverse
 	CodeUnreachable  Code = "unreachable"   // no connection to the other node
 	CodeTimeout      Code = "timeout"       // the other side was silent for too long

@@ -73,6 +73,7 @@ var sentinels = []struct {
 }{
 	{blockstore.ErrCorrupt, CodeCorrupt},
 	{ibgib.ErrCorrupt, CodeCorrupt},
+	{blockstore.ErrDiskFull, CodeDiskFull},
 	{blockstore.ErrNotFound, CodeNotFound},
 	{blockstore.ErrInUse, CodeInUse},
 	{blockstore.ErrBusy, CodeBusy},
@@ -118,6 +119,8 @@ func (c Code) status() int {
 		return http.StatusGatewayTimeout
 	case CodeUnsupported:
 		return http.StatusNotImplemented
+	case CodeDiskFull:
+		return http.StatusInsufficientStorage
 	case CodeClosed, CodeCanceled:
 		return http.StatusServiceUnavailable
 	default:
