@@ -238,6 +238,8 @@ func (f *finder) trusts(p peer.ID) bool {
 	return ok
 }
 
+// isConnected tells whether there is a direct connection. With a relayed one a target
+// goes on being dialled.
 func (f *finder) isConnected(p peer.ID) bool {
 	return f.host.Network().Connectedness(p) == network.Connected
 }
@@ -289,6 +291,12 @@ func (f *finder) dialDue(ctx context.Context, dialling *sync.WaitGroup) time.Dur
 func (f *finder) greet(ctx context.Context, to peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
+	if isLinked(f.host, to.ID) {
+		// It was met over a relay; only a direct connection is better.
+		if err := f.host.Connect(network.WithForceDirectDial(ctx, "instead of a relay"), to); err != nil {
+			return err
+		}
+	}
 	return f.n.greet(ctx, f.host, to)
 }
 
@@ -363,6 +371,9 @@ func (f *finder) dialled(a attempt) {
 	case f.isConnected(a.peer) && trusted:
 		t.since = time.Now()
 	case trusted:
+		if a.err == nil {
+			t.failures++ // it is met over a relay only, or gone already
+		}
 		t.due = time.Now().Add(redialAfter(t.failures))
 	case a.err == nil || t.failures >= strangerAttempts:
 		delete(f.targets, a.peer)

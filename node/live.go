@@ -286,15 +286,14 @@ func (l *live) connection(ctx context.Context, e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		// It comes once for each connection, and when a peer has something new to say.
-		connected := l.host.Network().Connectedness(e.Peer) == network.Connected
-		if l.peers[e.Peer] || !connected || !slices.Contains(e.Protocols, protocol.ID) {
+		if l.peers[e.Peer] || !isLinked(l.host, e.Peer) || !slices.Contains(e.Protocols, protocol.ID) {
 			return
 		}
 		l.peers[e.Peer] = true
 		l.n.connected(ctx, e.Peer, e.Conn)
 		l.step(ctx, scheduler.Connected{Peer: named(e.Peer), Dialed: e.Conn.Stat().Direction == network.DirOutbound})
 	case event.EvtPeerConnectednessChanged:
-		if l.peers[e.Peer] && e.Connectedness != network.Connected {
+		if l.peers[e.Peer] && e.Connectedness == network.NotConnected {
 			delete(l.peers, e.Peer)
 			l.n.disconnected(ctx, e.Peer)
 			l.step(ctx, scheduler.Disconnected{Peer: named(e.Peer)})

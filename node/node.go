@@ -402,7 +402,8 @@ func (n *Node) connections(p peer.ID, to *Peer) {
 	h := n.host
 	n.mu.Unlock()
 	if h != nil {
-		to.Connected = h.Network().Connectedness(p) == network.Connected
+		to.Connected = isLinked(h, p)
+		to.Relayed = to.Connected && h.Network().Connectedness(p) != network.Connected
 		var addrs []string
 		for _, c := range h.Network().ConnsToPeer(p) {
 			addrs = append(addrs, c.RemoteMultiaddr().String())

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -211,7 +210,7 @@ func (n *Node) announce(ctx context.Context) {
 	defer greeting.Wait()
 	places := make(chan struct{}, maxAnnounced)
 	for _, p := range n.trust.list() {
-		if h.Network().Connectedness(p) != network.Connected {
+		if !isLinked(h, p) {
 			continue
 		}
 		places <- struct{}{}

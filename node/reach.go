@@ -41,6 +41,10 @@ type Reach struct {
 	// PublicDHT takes part in the public DHT of IPFS, entered by its own bootstrap
 	// nodes where Bootstrap names none.
 	PublicDHT bool
+	// Known is ReachPublic or ReachPrivate where the owner knows whether others can
+	// connect to the node; it is then not found out. Default for RoleBootstrap:
+	// ReachPublic.
+	Known string
 	// BucketSize is dht.KadOptions.BucketSize.
 	BucketSize int
 }
@@ -80,6 +84,15 @@ func newReach(r Reach) (reach, error) {
 	case RoleNode, RoleBootstrap:
 	default:
 		return c, fmt.Errorf("%w: role %q is not known: bootstrap, or none", ErrInput, shorten(string(r.Role)))
+	}
+	switch r.Known {
+	case ReachPublic, ReachPrivate:
+	case "":
+		if r.Role == RoleBootstrap {
+			c.Known = ReachPublic
+		}
+	default:
+		return c, fmt.Errorf("%w: reachability %q is not known: public, private, or none to find out", ErrInput, shorten(r.Known))
 	}
 	switch r.DHT {
 	case DHTOff, dht.ModeAuto, dht.ModeClient, dht.ModeServer:
@@ -122,11 +135,17 @@ func (r reach) options(loopback bool) []libp2p.Option {
 		return []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableIdentifyAddressDiscovery()}
 	}
 	options := []libp2p.Option{libp2p.EnableRelay(), libp2p.EnableAutoNATv2()}
+	switch r.Known {
+	case ReachPublic:
+		options = append(options, libp2p.ForceReachabilityPublic())
+	case ReachPrivate:
+		options = append(options, libp2p.ForceReachabilityPrivate())
+	}
 	if r.Role == RoleBootstrap {
 		resources := relay.DefaultResources()
 		resources.Limit = &relay.RelayLimit{Duration: relayTime, Data: relayData}
 		resources.MaxReservations, resources.MaxReservationsPerIP = relayReservations, relayPerAddr
-		return append(options, libp2p.ForceReachabilityPublic(), libp2p.EnableNATService(),
+		return append(options, libp2p.EnableNATService(),
 			libp2p.EnableRelayService(relay.WithResources(resources)))
 	}
 	options = append(options, libp2p.EnableHolePunching())

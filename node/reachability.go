@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 )
@@ -44,8 +45,8 @@ func (n *Node) watchReach(ctx context.Context, h host.Host) error {
 		return fmt.Errorf("reachability: %w", err)
 	}
 	now := Reachability{Reach: ReachUnknown, Public: []string{}}
-	if n.reach.Role == RoleBootstrap {
-		now.Reach = ReachPublic // as its owner says
+	if n.reach.Known != "" {
+		now.Reach = n.reach.Known
 	}
 	n.reached.Store(&now)
 	n.join.Go(func() {
@@ -84,6 +85,15 @@ func (n *Node) watchReach(ctx context.Context, h host.Host) error {
 		}
 	})
 	return nil
+}
+
+// isLinked tells whether a host has a connection to a peer, directly or through a relay.
+func isLinked(h host.Host, p peer.ID) bool {
+	switch h.Network().Connectedness(p) {
+	case network.Connected, network.Limited:
+		return true
+	}
+	return false
 }
 
 func describeNAT(nat map[network.NATTransportProtocol]string) string {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -105,7 +104,7 @@ func (n *Node) repairSources(from []string) ([]peer.AddrInfo, error) {
 		return sources, nil
 	}
 	for _, p := range n.trust.list() {
-		if h.Network().Connectedness(p) == network.Connected {
+		if isLinked(h, p) {
 			sources = append(sources, peer.AddrInfo{ID: p})
 		}
 	}

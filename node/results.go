@@ -44,6 +44,7 @@ type Peer struct {
 	// Connected tells whether there is a connection now, Addrs its addresses, or those
 	// known of before.
 	Connected bool     `json:"connected"`
+	Relayed   bool     `json:"relayed,omitempty"` // only through another node
 	Addrs     []string `json:"addrs,omitempty"`
 	// LastSeen is when a trusted peer was last connected or found.
 	LastSeen time.Time `json:"lastSeen,omitzero"`

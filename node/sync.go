@@ -237,7 +237,7 @@ func (n *Node) meetFirst(ctx context.Context, h host.Host, to peer.AddrInfo) err
 
 // reachable tells whether a host is connected to a peer or knows an address of it.
 func reachable(h host.Host, p peer.ID) bool {
-	return h.Network().Connectedness(p) == network.Connected || len(h.Peerstore().Addrs(p)) > 0
+	return isLinked(h, p) || len(h.Peerstore().Addrs(p)) > 0
 }
 
 // dialer returns the node's host, or a new one, alone, if the node is not started.

@@ -243,6 +243,7 @@ func TestReachIsChecked(t *testing.T) {
 		{reach: Reach{Bootstrap: slices.Repeat([]string{"/ip4/192.0.2.1/tcp/4200/p2p/" + id}, maxBootstrap+1)}, fails: "at most 64"},
 		{reach: Reach{Role: "king"}, fails: "role"},
 		{reach: Reach{DHT: "some"}, fails: "part"},
+		{reach: Reach{Known: "perhaps"}, fails: "reachability"},
 	} {
 		r, err := newReach(tt.reach)
 		switch {

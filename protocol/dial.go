@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
@@ -24,7 +25,7 @@ func Dial(ctx context.Context, h host.Host, to peer.AddrInfo, opts Options) (*Co
 	if to.ID == h.ID() {
 		return nil, &saga.Error{Code: saga.CodeUnreachable, Text: "this is the node's own peer id"}
 	}
-	within, cancel := context.WithTimeout(ctx, opts.DialTimeout)
+	within, cancel := context.WithTimeout(overRelays(ctx), opts.DialTimeout)
 	defer cancel()
 	if err := h.Connect(within, to); err != nil {
 		return nil, dialFailure(ctx, within, "no connection to the peer", err)
@@ -34,6 +35,12 @@ func Dial(ctx context.Context, h host.Host, to peer.AddrInfo, opts Options) (*Co
 		return nil, dialFailure(ctx, within, "no stream to the peer", err)
 	}
 	return newConn(stream, opts), nil
+}
+
+// overRelays lets a relayed connection do where there is no direct one. What the relay
+// does not let through comes with the next saga.
+func overRelays(ctx context.Context) context.Context {
+	return network.WithAllowLimitedConn(ctx, "sync")
 }
 
 // dialFailure says why a dial failed: ctx is the caller's context, within the

@@ -35,7 +35,7 @@ func AskKeystone(ctx context.Context, h host.Host, to peer.ID, genesis string, k
 	}
 	within, cancel := context.WithTimeout(ctx, keystoneTimeout)
 	defer cancel()
-	stream, err := h.NewStream(network.WithNoDial(within, "keystone"), to, ID)
+	stream, err := h.NewStream(network.WithNoDial(overRelays(within), "keystone"), to, ID)
 	if err != nil {
 		return nil, dialFailure(ctx, within, "no stream to the peer", err)
 	}

@@ -36,7 +36,7 @@ func Notify(ctx context.Context, h host.Host, to peer.ID, n *Notice, opts Option
 	}
 	within, cancel := context.WithTimeout(ctx, opts.NoticeTimeout)
 	defer cancel()
-	stream, err := h.NewStream(network.WithNoDial(within, "notice"), to, ID)
+	stream, err := h.NewStream(network.WithNoDial(overRelays(within), "notice"), to, ID)
 	if err != nil {
 		return dialFailure(ctx, within, "no stream to the peer", err)
 	}

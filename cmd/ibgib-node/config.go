@@ -36,6 +36,8 @@ run. This one has every setting; the values are examples:
   dht: auto                        # as --dht
   public-dht: false                # as --public-dht
   role: bootstrap                  # as --role
+  reachability: public             # or private: whether others can connect, where you know;
+                                   # else it is found out
   log: {format: text, level: info} # as --log-format and --log-level *
   sync:
     every: 5m                      # between two syncs in which nothing seems to change

@@ -103,6 +103,7 @@ func readSettings(cmd *cobra.Command, o runOptions, dir string) (settings, error
 	s.node.Reach = node.Reach{
 		Role: node.Role(pick("role", o.role, file.Role)), Bootstrap: o.bootstrap,
 		DHT:       dht.Mode(pick("dht", o.dht, file.DHT)),
+		Known:     file.Reach,
 		PublicDHT: o.publicDHT || file.PublicDHT && !cmd.Flags().Changed("public-dht"),
 	}
 	if len(o.bootstrap) == 0 {
@@ -195,6 +196,7 @@ func (s settings) needRestart(next settings) []string {
 		{"bootstrap", s.node.Reach.Bootstrap, next.node.Reach.Bootstrap},
 		{"role", s.node.Reach.Role, next.node.Reach.Role},
 		{"dht", s.node.Reach.DHT, next.node.Reach.DHT},
+		{"reachability", s.node.Reach.Known, next.node.Reach.Known},
 		{"public-dht", s.node.Reach.PublicDHT, next.node.Reach.PublicDHT},
 		{"log.format", s.logFormat, next.logFormat},
 		{"sync.strategy", s.node.Strategy, next.node.Strategy},

@@ -54,6 +54,7 @@ bootstrap: [/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB
 dht: client
 public-dht: true
 role: bootstrap
+reachability: private
 log: {format: json, level: debug}
 sync: {every: 7s}
 limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, download: 2MiB, peer-upload: 3MiB, peer-download: 4MiB, limit-lan: true}
@@ -64,7 +65,7 @@ limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, downloa
 		node: node.Config{
 			Listen: []string{"/ip4/127.0.0.1/tcp/1"},
 			Mesh:   node.Mesh{Name: "home", Secret: []byte("0123456789abcdef"), Trust: node.TrustManual},
-			Reach: node.Reach{Role: node.RoleBootstrap, DHT: dht.ModeClient, PublicDHT: true,
+			Reach: node.Reach{Role: node.RoleBootstrap, DHT: dht.ModeClient, PublicDHT: true, Known: node.ReachPrivate,
 				Bootstrap: []string{"/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"}},
 			Live: node.Live{Every: 7 * time.Second},
 			Limits: node.Limits{Connections: 9, Memory: 64 << 20, PeerDisk: 128 << 20, LimitLAN: true,
@@ -76,7 +77,7 @@ limits: {connections: 9, memory: 64MiB, peer-disk: 128MiB, upload: 1MiB, downloa
 	above.node.Listen = []string{"/ip4/127.0.0.1/tcp/2", "/ip4/127.0.0.1/tcp/3"}
 	above.node.Mesh.Name, above.node.Mesh.Trust, above.node.Mesh.MDNS = "work", node.TrustLAN, true
 	above.node.Live.Off = true
-	above.node.Reach = node.Reach{DHT: dht.ModeServer, Bootstrap: []string{"/ip4/127.0.0.1/tcp/8/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"}}
+	above.node.Reach = node.Reach{DHT: dht.ModeServer, Known: node.ReachPrivate, Bootstrap: []string{"/ip4/127.0.0.1/tcp/8/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"}}
 	tests := []struct {
 		name, file string
 		flags      []string

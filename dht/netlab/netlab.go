@@ -136,6 +136,20 @@ func (l *Lab) Bridge(name string) *Bridge {
 	return b
 }
 
+// Forward lets a machine pass on what others send through it, as a router does, or
+// not. It skips the test where that cannot be chosen.
+func (m *Machine) Forward(on bool) {
+	m.lab.t.Helper()
+	value := "0"
+	if on {
+		value = "1"
+	}
+	cmd := m.Command(m.lab.t.Context(), "sh", "-c", "echo "+value+" >/proc/sys/net/ipv4/ip_forward")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		m.lab.t.Skipf("no router: %v: %s", err, out)
+	}
+}
+
 // Plug joins a machine to a bridge and gives it an address there, like
 // 10.0.0.1/24. It returns the name of the new interface, which is up.
 func (m *Machine) Plug(b *Bridge, address string) string {

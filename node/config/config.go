@@ -16,16 +16,17 @@ import (
 
 // Config is what a configuration file says. Zero values mean the default.
 type Config struct {
-	Listen     []string `yaml:"listen" json:"listen,omitempty"`           // multiaddrs
-	API        string   `yaml:"api" json:"api,omitempty"`                 // unix:PATH or 127.0.0.1:PORT
-	Mesh       string   `yaml:"mesh" json:"mesh,omitempty"`               // name under which nodes look for each other
-	MeshSecret string   `yaml:"mesh-secret" json:"mesh-secret,omitempty"` // path of the file with the secret of a mesh
-	Trust      string   `yaml:"trust" json:"trust,omitempty"`             // manual or lan
-	MDNS       *bool    `yaml:"mdns" json:"mdns,omitempty"`               // search the local network; nil: true
-	Bootstrap  []string `yaml:"bootstrap" json:"bootstrap,omitempty"`     // multiaddrs of nodes by which the DHT is entered
-	DHT        string   `yaml:"dht" json:"dht,omitempty"`                 // auto, client, server or off
-	PublicDHT  bool     `yaml:"public-dht" json:"public-dht,omitempty"`   // that of IPFS
-	Role       string   `yaml:"role" json:"role,omitempty"`               // bootstrap
+	Listen     []string `yaml:"listen" json:"listen,omitempty"`             // multiaddrs
+	API        string   `yaml:"api" json:"api,omitempty"`                   // unix:PATH or 127.0.0.1:PORT
+	Mesh       string   `yaml:"mesh" json:"mesh,omitempty"`                 // name under which nodes look for each other
+	MeshSecret string   `yaml:"mesh-secret" json:"mesh-secret,omitempty"`   // path of the file with the secret of a mesh
+	Trust      string   `yaml:"trust" json:"trust,omitempty"`               // manual or lan
+	MDNS       *bool    `yaml:"mdns" json:"mdns,omitempty"`                 // search the local network; nil: true
+	Bootstrap  []string `yaml:"bootstrap" json:"bootstrap,omitempty"`       // multiaddrs of nodes by which the DHT is entered
+	DHT        string   `yaml:"dht" json:"dht,omitempty"`                   // auto, client, server or off
+	PublicDHT  bool     `yaml:"public-dht" json:"public-dht,omitempty"`     // that of IPFS
+	Role       string   `yaml:"role" json:"role,omitempty"`                 // bootstrap
+	Reach      string   `yaml:"reachability" json:"reachability,omitempty"` // public or private, where the owner knows
 	Log        Log      `yaml:"log" json:"log,omitzero"`
 	Sync       Sync     `yaml:"sync" json:"sync,omitzero"`
 	Limits     Limits   `yaml:"limits" json:"limits,omitzero"`
@@ -159,6 +160,7 @@ func (c Config) check() error {
 	}{
 		{"dht", c.DHT, []string{"auto", "client", "server", "off"}},
 		{"role", c.Role, []string{"bootstrap"}},
+		{"reachability", c.Reach, []string{"public", "private"}},
 		{"trust", c.Trust, []string{"manual", "lan"}},
 		{"sync.strategy", c.Sync.Strategy, []string{"optimistic", "manual", "abort"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},

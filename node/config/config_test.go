@@ -34,6 +34,7 @@ bootstrap: [/dnsaddr/boot.example.org/p2p/12D3KooWExample]
 dht: server
 public-dht: true
 role: bootstrap
+reachability: public
 log: {format: json, level: debug}
 sync: {every: 1m30s}
 limits:
@@ -48,7 +49,7 @@ limits:
 `, config.Config{
 			Listen: []string{"/ip4/0.0.0.0/tcp/4200", "/ip4/0.0.0.0/udp/4200/quic-v1"},
 			API:    "127.0.0.1:4280", Mesh: "home", MeshSecret: "secret", Trust: "lan", MDNS: &no,
-			Bootstrap: []string{"/dnsaddr/boot.example.org/p2p/12D3KooWExample"}, DHT: "server", PublicDHT: true, Role: "bootstrap",
+			Bootstrap: []string{"/dnsaddr/boot.example.org/p2p/12D3KooWExample"}, DHT: "server", PublicDHT: true, Role: "bootstrap", Reach: "public",
 			Log:  config.Log{Format: "json", Level: "debug"},
 			Sync: config.Sync{Every: config.Duration(90 * time.Second)},
 			Limits: config.Limits{Connections: 100, Memory: 256 << 20, PeerDisk: 2 << 30, Upload: 1e6, Download: 1 << 16,
@@ -79,6 +80,7 @@ func TestParseRefuses(t *testing.T) {
 		{"two documents", "mesh: a\n---\nmesh: b\n", "more than one document"},
 		{"trust", "trust: everyone", `trust: "everyone", must be manual or lan`},
 		{"dht", "dht: some", `dht: "some", must be auto or client or server or off`},
+		{"reachability", "reachability: perhaps", `reachability: "perhaps", must be public or private`},
 		{"role", "role: king", `role: "king", must be bootstrap`},
 		{"level", "log: {level: loud}", `log.level: "loud", must be debug or info or warn or error`},
 		{"format", "log: {format: xml}", `log.format: "xml", must be text or json`},
