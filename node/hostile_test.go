@@ -24,7 +24,7 @@ import (
 // the files hostile_*_test.go; package saga has one for the machine alone.
 
 // patience bounds what a hostile case waits for and expects to happen soon.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // arena is a node under attack, who attacks it, and an honest node.
 type arena struct {

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds what a test waits for and expects to happen soon.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // logOf keeps the end of the log of a node, to show it when the test fails.
 type logOf struct {

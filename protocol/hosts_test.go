@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds what a test waits for and expects to happen at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // quick are options for tests that wait for a timeout to pass.
 var quick = protocol.Options{

@@ -17,7 +17,7 @@ import (
 	"github.com/ibgib/ibgib-node/node/api"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // follower takes the events of a client.
 type follower struct {
