@@ -462,7 +462,7 @@ func TestLiveCloseLeavesNoGoroutine(t *testing.T) {
 			begin(t, nodes[i%3], "note")
 		}
 	})
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for runtime.NumGoroutine() > before {
 		select {
 		case <-limit:

@@ -244,7 +244,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for runtime.NumGoroutine() > before { // those of libraries need to be scheduled
 		select {
 		case <-limit:

@@ -40,7 +40,7 @@ func serve(t *testing.T, n *node.Node, o api.Options) *api.Server {
 
 func closeServer(t *testing.T, s *api.Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)

@@ -195,7 +195,7 @@ func TestCloseEndsEverything(t *testing.T) {
 // those of libraries that only need to be scheduled have ended.
 func waitForGoroutines(t *testing.T, before int) {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for runtime.NumGoroutine() > before {
 		select {
 		case <-limit:
