@@ -267,7 +267,7 @@ type KadState struct {
 	Public    bool
 	Peers     int   // that it asks
 	Announced int   // keys
-	Records   int   // that it keeps for others
+	Records   int   // that it keeps for others, the newest up to 256 not counted
 	Err       error // why the last attempt to enter the DHT failed; nil with Peers
 }
 

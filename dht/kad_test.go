@@ -132,7 +132,10 @@ func timelineKey(t *testing.T, name string) cid.Cid {
 // other, also after the bootstrap node has been restarted, and by a node that comes
 // only then.
 func TestKadFindsTimelines(t *testing.T) {
-	const nodes = 30
+	nodes := 30
+	if testing.Short() {
+		nodes = 12
+	}
 	bootKey := newKey(t)
 	boot := startKad(t, newKadHost(t, bootKey, anyPort), smallDHT(dht.ModeServer))
 	seed := infoOf(boot.host)

@@ -48,7 +48,7 @@ type DHTStatus struct {
 	Public    bool     `json:"public"`            // it is that of IPFS
 	Peers     int      `json:"peers"`             // that it asks; 0: it has not entered it
 	Announced int      `json:"announced"`         // keys: timelines, and one for the mesh
-	Records   int      `json:"records"`           // kept for others
+	Records   int      `json:"records"`           // kept for others, the newest up to 256 not counted
 	Problem   string   `json:"problem,omitempty"` // why it could not be entered at the last attempt
 }
 

@@ -201,3 +201,27 @@ func TestReload(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The example for a server is one that a node can run with.
+func TestServerConfigIsRight(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "scripts", "server", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := settingsOf(t, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.node
+	cfg.Data = t.TempDir()
+	n, err := node.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if cfg.Reach.Role != node.RoleBootstrap || len(cfg.Listen) == 0 {
+		t.Errorf("settings: %+v", cfg)
+	}
+}

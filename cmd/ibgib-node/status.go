@@ -76,7 +76,7 @@ func dhtText(s *node.DHTStatus) string {
 	case s.Peers == 0 && s.Mode == dht.ModeClient:
 		return "not entered yet"
 	}
-	return fmt.Sprintf("%s, %s to ask, %s announced, %s kept for others", s.Mode, count(s.Peers, "node"), count(s.Announced, "key"), count(s.Records, "record"))
+	return fmt.Sprintf("%s, %s to ask, %s announced", s.Mode, count(s.Peers, "node"), count(s.Announced, "key"))
 }
 
 func reachText(r node.Reachability) string {
