@@ -9,6 +9,7 @@ import (
 	stdlog "log"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	golog "github.com/ipfs/go-log/v2"
@@ -36,16 +37,16 @@ var defaultListen = []string{
 	"/ip6/::/udp/0/quic-v1",
 }
 
-// newHost makes a libp2p host with TCP and QUIC that does not listen yet; loopback
-// tells that it will on this machine only. What it has to do with relays and with a NAT
-// is for reach to say, nothing if that is zero.
-func newHost(id peerKey, t *trust, limits Limits, reach reach, loopback bool) (host.Host, error) {
+// newHost makes a libp2p host that does not listen yet. It has TCP and QUIC, and what
+// the addresses of listen need besides. What it has to do with relays and with a NAT is
+// for reach to say, nothing if that is zero.
+func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string) (host.Host, error) {
 	s := newStrangers(t, limits, reach.Role)
 	resources, conns, err := limits.managers()
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
-	h, err := libp2p.New(append(reach.options(loopback),
+	h, err := libp2p.New(slices.Concat(reach.options(onlyLoopback(listen)), webOptions(listen), []libp2p.Option{
 		libp2p.Identity(id.key),
 		libp2p.UserAgent(userAgent),
 		// With shared ports a second node on a taken port would get some of the
@@ -57,7 +58,7 @@ func newHost(id peerKey, t *trust, limits Limits, reach reach, loopback bool) (h
 		libp2p.ConnectionManager(conns),
 		libp2p.NoListenAddrs,
 		libp2p.DisableMetrics(),
-	)...)
+	})...)
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", errors.Join(err, conns.Close(), resources.Close()))
 	}
@@ -86,23 +87,6 @@ func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
 func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
-
-// checkListen refuses what newHost has no transport for.
-func checkListen(addrs []string) error {
-	for _, s := range addrs {
-		a, err := ma.NewMultiaddr(s)
-		protocols := ""
-		if err == nil {
-			protocols = protocolsOf(a)
-		}
-		switch protocols {
-		case "ip4/tcp", "ip6/tcp", "ip4/udp/quic-v1", "ip6/udp/quic-v1":
-		default:
-			return fmt.Errorf("listen address %q: must look like /ip4/ADDRESS/tcp/PORT or /ip4/ADDRESS/udp/PORT/quic-v1, or the same with ip6", s)
-		}
-	}
-	return nil
-}
 
 // protocolsOf returns the names of the protocols of an address: ip4/tcp.
 func protocolsOf(a ma.Multiaddr) string {
@@ -209,6 +193,9 @@ func fullAddrs(h host.Host) ([]string, error) {
 	resolved, err := h.Network().InterfaceListenAddresses()
 	if err != nil {
 		return nil, err
+	}
+	for i, a := range resolved {
+		resolved[i] = withCertificates(h, a)
 	}
 	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.ID(), Addrs: resolved})
 	if err != nil {

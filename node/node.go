@@ -25,7 +25,8 @@ import (
 type Config struct {
 	// Data is the data directory; it is created with mode 0700.
 	Data string
-	// Listen are the multiaddrs at which Start listens, TCP or QUIC. Default:
+	// Listen are the multiaddrs at which Start listens: TCP, QUIC, WebSocket,
+	// WebTransport or WebRTC. Default: TCP and QUIC,
 	// both on all interfaces, at the ports of the last run if they are free.
 	Listen []string
 	Mesh   Mesh
@@ -224,7 +225,7 @@ func (n *Node) start(ctx context.Context) error {
 		n.log.Info("peer no longer trusted: it proved another mesh secret", "peer", p)
 		n.contacts.forget(p)
 	}
-	h, err := newHost(n.id, n.trust, n.limits, n.reach, onlyLoopback(n.listen))
+	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func TestIdleStrangersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, true)
+	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func (n *Node) dialer() (h host.Host, alone bool, release func(), err error) {
 	if n.host != nil {
 		return n.host, false, func() {}, nil
 	}
-	h, err = newHost(n.id, n.trust, n.limits, reach{}, false)
+	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen)
 	if err != nil {
 		return nil, false, nil, err
 	}

@@ -35,7 +35,8 @@ that to the command sync.
 
 The data directory is created if there is none. Without --listen the node
 listens with TCP and QUIC on all interfaces, at the ports of its last run where
-they are free.
+they are free. Addresses that end in /tcp/PORT/ws, /udp/PORT/quic-v1/webtransport or
+/udp/PORT/webrtc-direct let browsers connect.
 
 Nodes find each other on the local network (mDNS) and connect, those with the
 same --mesh-secret or, without one, the same --mesh. Whom a node trusts is
