@@ -250,13 +250,13 @@ func (l *live) changes(ctx context.Context) scheduler.Event {
 			continue
 		}
 		if err != nil && !errors.Is(err, blockstore.ErrOtherLog) {
-			l.n.log.Warn("changes not read", "error", err)
+			l.unread(ctx, err)
 			return e
 		}
 		// Too many to look at each, or anything may have moved.
 		e = scheduler.Changed{All: true}
 		if l.at, err = l.n.view.Place(ctx); err != nil {
-			l.n.log.Warn("changes not read", "error", err)
+			l.unread(ctx, err)
 		}
 		break
 	}
@@ -265,6 +265,13 @@ func (l *live) changes(ctx context.Context) scheduler.Event {
 		e.Moves = l.at.Seq - before.Seq
 	}
 	return e
+}
+
+// unread tells that changes could not be read; that the node stops is no news.
+func (l *live) unread(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		l.n.log.Warn("changes not read", "error", err)
+	}
 }
 
 // origin returns the peer that all heads of a timeline came from.
