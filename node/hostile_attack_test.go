@@ -108,10 +108,8 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 		_, err := a.victim.Sync(a.Context(), fmt.Sprintf("%s/p2p/%s", a.by.Addrs()[0], a.by.ID()), nil)
 		ended <- err
 	}()
-	a.stream = <-streams
-	a.begin()
+	init := a.first(streams, ended)
 	defer a.stream.Reset()
-	init := next[*saga.Init](a)
 	a.id, a.complete = init.ID, init.Complete
 	attack(a)
 	runtime.GC() // for the meter
@@ -122,6 +120,33 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 		a.Errorf("the peer was told %v, the sync ended with %v", told, err)
 	}
 	return err
+}
+
+// first waits for the stream on which the victim begins a saga. On others it wants to
+// meet the attacker, who meets nobody.
+func (a *attack) first(streams <-chan network.Stream, ended <-chan error) *saga.Init {
+	a.Helper()
+	for {
+		select {
+		case a.stream = <-streams:
+		case err := <-ended:
+			a.Fatalf("the victim has begun no saga: %v", err)
+		}
+		a.begin()
+		if size, err := binary.ReadUvarint(a.in); err == nil {
+			b := make([]byte, size)
+			if _, err := io.ReadFull(a.in, b); err != nil {
+				a.Fatal(err)
+			}
+			if m, err := protocol.Decode(b); err == nil {
+				if init, ok := m.(*saga.Init); ok {
+					return init
+				}
+			}
+		}
+		a.say(&saga.Error{Code: saga.CodeUnsupported})
+		a.stream.Close()
+	}
 }
 
 func (a *attack) begin() {
