@@ -60,14 +60,15 @@ type Node struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	id    peerKey
-	book  *identity.Book
-	self  *identity.Identity // the primary keystone
-	trust *trust
-	store *blockstore.Store
-	view  *blockstore.View // of the default share
-	sagas *sagas
-	wants *wants
+	id        peerKey
+	book      *identity.Book
+	self      *identity.Identity // the primary keystone
+	trust     *trust
+	store     *blockstore.Store
+	view      *blockstore.View // of the default share
+	sagas     *sagas
+	lastSyncs *lastSyncs
+	wants     *wants
 
 	invites  *invites
 	contacts *contacts
@@ -190,6 +191,7 @@ func (n *Node) load() (err error) {
 	}
 	n.words = comparison.New(n.id.id)
 	n.sagas = newSagas(n.id.id)
+	n.lastSyncs = newLastSyncs()
 	n.last, err = loadListen(n.dir.Listen())
 	return err
 }
@@ -381,6 +383,11 @@ func (n *Node) Untrust(ctx context.Context, id string) error {
 // withdrawn, each by peer id.
 func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
 	peers := n.trust.peers()
+	records, err := n.Sagas(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("node: peers: %w", err)
+	}
+	recorded := newest(records)
 	for i := range peers {
 		p, err := peer.Decode(peers[i].PeerID)
 		if err != nil {
@@ -388,6 +395,9 @@ func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
 		}
 		n.connections(p, &peers[i])
 		peers[i].Unfinished = n.store.Loose(p.String())
+		if peers[i].Trusted {
+			peers[i].LastSync = n.lastSyncs.of(p, recorded[peers[i].PeerID])
+		}
 	}
 	return peers, nil
 }

@@ -24,6 +24,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 	case PeerUntrusted:
 		n.log.Info("peer no longer trusted", "peer", p)
 		n.sagas.cut(p)
+		n.lastSyncs.forget(p)
 		n.contacts.forget(p)
 		n.finder.Load().untrusted(p)
 		n.live.Load().trusted(p, false)

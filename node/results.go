@@ -54,9 +54,19 @@ type Peer struct {
 	Asked     int       `json:"asked,omitempty"`
 	LastAsked time.Time `json:"lastAsked,omitzero"`
 	Proved    bool      `json:"proved,omitempty"`
+	// LastSync is how the last sync with a trusted peer ended; nil if there was none.
+	LastSync *LastSync `json:"lastSync,omitempty"`
 	// Unfinished is how many bytes this node keeps for it that no timeline has
 	// (Limits.PeerDisk).
 	Unfinished int64 `json:"unfinished,omitempty"`
+}
+
+// LastSync is how a sync ended.
+type LastSync struct {
+	SagaID    string    `json:"sagaId"`
+	Ended     time.Time `json:"ended"`
+	Converged bool      `json:"converged"`       // both sides had the same heads then
+	Error     string    `json:"error,omitempty"` // why it failed; may have foreign text
 }
 
 // Timeline is one timeline as the index has it.

@@ -79,7 +79,10 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, roots []ibgib.Hash, cfg s
 		return newIntake(n.store, blockstore.DefaultShare, p.String(), func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) })
 	}
 	told, pace := n.tellSaga(p, cfg.Role, len(roots)), newPace(n.now)
-	defer func() { told.end(result, err) }()
+	defer func() {
+		n.lastSyncs.note(p, n.now(), result, err)
+		told.end(result, err)
+	}()
 	cfg.Progress = func(s saga.Progress) {
 		p := pace.progress(s)
 		told.progress(p)

@@ -23,7 +23,9 @@ since the node was started. Last come those from which trust was withdrawn.
 
 The six words of each are made from its peer id and that of this node. Its owner
 sees the same ones there; compare them, by telephone perhaps, before you trust a
-stranger. KEYSTONE is the hash by which the one that a trusted node has named begins.
+stranger. KEYSTONE is the hash by which the one that a trusted node has named begins,
+LAST SYNC when the last one ended, with "failed" if it did, and "in part" if the two
+had not all the same heads then; sagas list tells more.
 
 With --watch it does not end: after the list it prints a line whenever one of them
 connects or is lost, is trusted or not, and when a stranger is met. With --json each
@@ -65,7 +67,7 @@ func (c *cli) peers(ctx context.Context) error {
 			return err
 		}
 		return printList(c, each(peers), noPeers,
-			[]string{"PEER", "TRUST", "CONNECTED", "SINCE", "KEYSTONE", "WORDS", "ADDRESS"}, peerRow)
+			[]string{"PEER", "TRUST", "CONNECTED", "SINCE", "KEYSTONE", "LAST SYNC", "WORDS", "ADDRESS"}, peerRow)
 	})
 }
 
@@ -106,7 +108,19 @@ func peerRow(p node.Peer) []string {
 	if !p.Keystone.IsZero() {
 		identity = shortHash(p.Keystone)
 	}
-	return []string{p.PeerID, trust, connected, since, identity, p.Words, addr}
+	return []string{p.PeerID, trust, connected, since, identity, showLastSync(p.LastSync), p.Words, addr}
+}
+
+func showLastSync(s *node.LastSync) string {
+	switch {
+	case s == nil:
+		return "-"
+	case s.Error != "":
+		return showTime(s.Ended) + " failed"
+	case !s.Converged:
+		return showTime(s.Ended) + " in part"
+	}
+	return showTime(s.Ended)
 }
 
 // watchPeers prints the peers, and then what changes about them.
@@ -156,7 +170,7 @@ const peerKnown node.PeerChange = "known"
 
 func peerChangeLine(e node.Event) string {
 	row := peerRow(e.Peer.Peer)
-	return peerLine(showTime(e.Time), printable(string(e.Peer.Change)), row[0], row[1], row[2], row[6])
+	return peerLine(showTime(e.Time), printable(string(e.Peer.Change)), row[0], row[1], row[2], row[7])
 }
 
 func peerLine(at, change, peer, trust, connected, addr string) string {
