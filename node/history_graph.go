@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -21,7 +22,7 @@ const maxUncounted = 100_000
 type HistoryFrame struct {
 	Frame
 	// Parents are the frames right below: the predecessor, then those that a merge or
-	// keep frame brings together with it.
+	// keep frame brings together with it. A keep frame that accepts a merge has only that.
 	Parents []ibgib.Addr `json:"parents"`
 	Head    bool         `json:"head"`   // one of the heads of the timeline
 	Latest  bool         `json:"latest"` // it is presented as the latest
@@ -75,20 +76,32 @@ func (n *Node) history(ctx context.Context, addr ibgib.Addr, f func(HistoryFrame
 
 func (n *Node) historyFrame(ctx context.Context, e blockstore.Entry, f timeline.Frame) (HistoryFrame, error) {
 	shown, err := n.show(ctx, f)
-	h := HistoryFrame{Frame: shown, Parents: parents(f), Latest: f.Addr == e.Latest}
+	if err != nil {
+		return HistoryFrame{}, err
+	}
+	h := HistoryFrame{Frame: shown, Parents: []ibgib.Addr{}, Latest: f.Addr == e.Latest}
 	for _, a := range e.Heads {
 		h.Head = h.Head || a == f.Addr
+	}
+	below, err := n.parents(ctx, f)
+	for _, p := range below {
+		h.Parents = append(h.Parents, p.Addr)
 	}
 	return h, err
 }
 
-// parents returns the frames that a frame stands on.
-func parents(f timeline.Frame) []ibgib.Addr {
-	list := []ibgib.Addr{}
-	if !f.Pred.IsZero() {
-		list = append(list, f.Pred)
+// parents returns the frames that a frame stands on. The heads that an accepted merge
+// united are left out, since they are below the merge.
+func (n *Node) parents(ctx context.Context, f timeline.Frame) ([]timeline.Frame, error) {
+	if f.Pred.IsZero() {
+		return nil, nil
 	}
-	return append(list, f.Links...)
+	pred, err := n.frameOf(ctx, f.Pred)
+	if err != nil || f.Kind == timeline.KindKeep && pred.Kind == timeline.KindMerge {
+		return []timeline.Frame{pred}, err
+	}
+	linked, err := n.frames(ctx, f.Links)
+	return append([]timeline.Frame{pred}, linked...), err
 }
 
 // counted ranges over a history by n, which grows along every edge of it.
@@ -111,13 +124,13 @@ func (n *Node) counted(ctx context.Context, start []timeline.Frame) iter.Seq2[ti
 			if !yield(f, nil) {
 				return
 			}
-			for _, a := range parents(f) {
-				below, err := n.frameOf(ctx, a)
-				if err != nil {
-					yield(below, err)
-					return
-				}
-				enter(below)
+			below, err := n.parents(ctx, f)
+			if err != nil {
+				yield(f, err)
+				return
+			}
+			for _, p := range below {
+				enter(p)
 			}
 		}
 	}
@@ -143,33 +156,33 @@ func (q *byNumber) Pop() any {
 // all that stand on it have been.
 func (n *Node) uncounted(ctx context.Context, start []timeline.Frame) iter.Seq2[timeline.Frame, error] {
 	return func(yield func(timeline.Frame, error) bool) {
-		all := make(map[ibgib.Addr]timeline.Frame)
+		all := make(map[ibgib.Addr]bool)
 		above := make(map[ibgib.Addr]int) // frames that stand on it
-		todo := start
+		todo := slices.Clone(start)
 		for len(todo) > 0 {
 			f := todo[len(todo)-1]
 			todo = todo[:len(todo)-1]
-			if _, met := all[f.Addr]; met {
+			if all[f.Addr] {
 				continue
 			}
 			if len(all) == maxUncounted {
 				yield(f, fmt.Errorf("%w: it has more than %d frames, and does not count them", ErrInput, maxUncounted))
 				return
 			}
-			all[f.Addr] = f
-			for _, a := range parents(f) {
-				above[a]++
-				below, err := n.frameOf(ctx, a)
-				if err != nil {
-					yield(below, err)
-					return
-				}
-				todo = append(todo, below)
+			all[f.Addr] = true
+			below, err := n.parents(ctx, f)
+			if err != nil {
+				yield(f, err)
+				return
+			}
+			for _, p := range below {
+				above[p.Addr]++
+				todo = append(todo, p)
 			}
 		}
 		var free []timeline.Frame
 		for _, f := range start {
-			if _, met := all[f.Addr]; met && above[f.Addr] == 0 {
+			if all[f.Addr] && above[f.Addr] == 0 {
 				free = append(free, f)
 				delete(all, f.Addr)
 			}
@@ -180,9 +193,14 @@ func (n *Node) uncounted(ctx context.Context, start []timeline.Frame) iter.Seq2[
 			if !yield(f, nil) {
 				return
 			}
-			for _, a := range parents(f) {
-				if above[a]--; above[a] == 0 {
-					free = append(free, all[a])
+			below, err := n.parents(ctx, f)
+			if err != nil {
+				yield(f, err)
+				return
+			}
+			for _, p := range below {
+				if above[p.Addr]--; above[p.Addr] == 0 {
+					free = append(free, p)
 				}
 			}
 		}

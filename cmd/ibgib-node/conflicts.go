@@ -174,6 +174,8 @@ func whyUnmerged(reason node.ConflictReason, detail string) string {
 	switch reason {
 	case node.ReasonManual:
 		why = "it is left to a person, here or on the node that the branches came from"
+	case node.ReasonPinned:
+		why = "a head is pinned on this node"
 	case node.ReasonUndecided:
 		why = "not yet; it will be tried again"
 	}
