@@ -27,7 +27,8 @@ type Provider struct {
 
 // Find searches the DHT for nodes that announce the timeline of addr, the address of
 // any of its frames, stored here or not. It takes up to a minute, and returns at most
-// 64, this node left out. What they have is only what they say.
+// 64, this node left out. What they have is only what they say. It fails with ErrNoDHT if
+// the node takes part in no DHT, and with a *saga.Error if it has not entered it.
 func (n *Node) Find(ctx context.Context, addr ibgib.Addr) ([]Provider, error) {
 	list := []Provider{}
 	found, err := n.FindProviders(ctx, addr)
@@ -44,6 +45,13 @@ func (n *Node) Find(ctx context.Context, addr ibgib.Addr) ([]Provider, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("node: find %s: %w", addr, err)
+	}
+	if s := n.dhtStatus(); len(list) == 0 && s.Peers == 0 && s.Mode == dht.ModeClient {
+		text := "the DHT has not been entered yet"
+		if s.Problem != "" {
+			text += ": " + s.Problem
+		}
+		return nil, fmt.Errorf("node: find %s: %w", addr, &saga.Error{Code: saga.CodeUnreachable, Text: text, Retry: true})
 	}
 	return list, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
 )
 
 // wideNode starts a node that listens on loopback only and takes part in a DHT.
@@ -150,7 +151,7 @@ func TestProvideAndFind(t *testing.T) {
 	find := func(n *Node, addr ibgib.Addr) []Provider {
 		t.Helper()
 		found, err := n.Find(t.Context(), addr)
-		if err != nil {
+		if err != nil && code(err) != saga.CodeUnreachable { // it has not entered the DHT yet
 			t.Fatal(err)
 		}
 		return found
@@ -207,6 +208,24 @@ func TestProvideAndFind(t *testing.T) {
 		if !slices.ContainsFunc([]cid.Cid{key, others, told}, func(k cid.Cid) bool { return string(k.Hash()) == heard }) {
 			t.Errorf("announced, and not to be: %s", multihash.Multihash(heard))
 		}
+	}
+}
+
+// As long as nobody is there to be asked, a search says so.
+func TestFindBeforeTheDHTIsEntered(t *testing.T) {
+	nobody := "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDUbgj5n8GTB9wFEnmY3MwuWvqc9vKuuEJfB5LM8aQiz4"
+	n := wideNode(t, t.TempDir(), Mesh{}, Reach{Bootstrap: []string{nobody}})
+	note := writeNote(t, n, "note")
+	eventually(t, "the node says that it has not entered the DHT", func() bool {
+		_, err := n.Find(t.Context(), note)
+		return code(err) == saga.CodeUnreachable && strings.Contains(err.Error(), "no peer of it was reached")
+	})
+	d, err := n.Diagnose(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(d.Checks, func(c Check) bool { return c.Name == "DHT" && c.State == CheckProblem }) {
+		t.Errorf("diagnosis: %+v", d.Checks)
 	}
 }
 

@@ -38,18 +38,8 @@ func TestTwoLANsAndABootstrapNode(t *testing.T) {
 		}
 		return boot.addrs[i]
 	}
-	private := func(name string) string {
-		dir := filepath.Join(dirs, name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("reachability: private\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	left := runOn(t, a, private("left"), "--no-mdns", "--bootstrap", at("/ip4/11.81."))
-	right := runOn(t, b, private("right"), "--no-mdns", "--bootstrap", at("/ip4/11.82."))
+	left := runOn(t, a, privateDir(t, dirs, "left"), "--no-mdns", "--bootstrap", at("/ip4/11.81."))
+	right := runOn(t, b, privateDir(t, dirs, "right"), "--no-mdns", "--bootstrap", at("/ip4/11.82."))
 	for _, pair := range [][2]*lanNode{{left, right}, {right, left}} {
 		if _, err := pair[0].api.Trust(t.Context(), pair[1].peer); err != nil {
 			t.Fatal(err)
@@ -94,4 +84,18 @@ func TestTwoLANsAndABootstrapNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon(t, "the change has come back", func() bool { return slices.Contains(left.heads(t), change.Addr.String()) })
+}
+
+// privateDir makes a data directory with the configuration of a node of which its owner
+// knows that others cannot connect to it; to find that out would take half a minute.
+func privateDir(t *testing.T, dirs, name string) string {
+	t.Helper()
+	dir := filepath.Join(dirs, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("reachability: private\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
