@@ -305,6 +305,29 @@ func TestKadAnnouncesNothingElse(t *testing.T) {
 	}
 }
 
+// The public DHT has a protocol of its own. This one talks to nobody: nodes with
+// addresses of this machine only are not let into it.
+func TestPublicKad(t *testing.T) {
+	h := newKadHost(t, newKey(t), anyPort)
+	k := startKad(t, h, dht.KadOptions{Mode: dht.ModeServer, Public: true})
+	if s := k.State(); !s.Public || s.Mode != dht.ModeServer {
+		t.Errorf("state: %+v", s)
+	}
+	if got := h.Mux().Protocols(); !slices.Contains(got, "/ipfs/kad/1.0.0") || slices.Contains(got, "/ibgib/kad/1.0.0") {
+		t.Errorf("it speaks %v", got)
+	}
+}
+
+func TestKadOptionsAreChecked(t *testing.T) {
+	h := newKadHost(t, newKey(t), anyPort)
+	for _, opts := range []dht.KadOptions{{Mode: "some"}, {BucketSize: -1}, {Public: true, BucketSize: 5}} {
+		if k, err := dht.StartKad(t.Context(), h, opts); err == nil {
+			t.Errorf("%+v is taken", opts)
+			k.Close()
+		}
+	}
+}
+
 func TestRendezvousKey(t *testing.T) {
 	seen := make(map[cid.Cid]string)
 	for _, from := range [][2]string{{"", ""}, {"home", ""}, {"", "home"}, {"", "other"}, {"other", ""}} {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -209,6 +210,34 @@ func TestProvideAndFind(t *testing.T) {
 			t.Errorf("announced, and not to be: %s", multihash.Multihash(heard))
 		}
 	}
+}
+
+// A node that has been in the DHT enters it again without a bootstrap address, by those
+// whom it asked before. A file that is damaged keeps it from nothing.
+func TestDHTIsEnteredAgain(t *testing.T) {
+	_, way := bootstrapNode(t)
+	dir := t.TempDir()
+	way.DHT = dht.ModeClient
+	entered := func(n *Node) func() bool {
+		return func() bool {
+			s, err := n.Status(t.Context())
+			return err == nil && s.DHT != nil && s.DHT.Peers > 0
+		}
+	}
+	n := wideNode(t, dir, Mesh{}, way)
+	eventually(t, "it enters the DHT", entered(n))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = wideNode(t, dir, Mesh{}, Reach{DHT: dht.ModeClient})
+	eventually(t, "it enters the DHT by those that it knows", entered(n))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(n.dir.DHT(), []byte(`{"version":1,"peers":[{"ID":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it enters the DHT with a damaged file", entered(wideNode(t, dir, Mesh{}, way)))
 }
 
 // As long as nobody is there to be asked, a search says so.
