@@ -72,7 +72,7 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := node.Open(node.Config{Data: newer}); !errors.Is(err, node.ErrNewer) {
 		t.Errorf("newer directory: %v", err)
 	}
-	for _, addr := range []string{"", "127.0.0.1:1", "/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/udp/0", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport", "/dns4/example.org/tcp/1"} {
+	for _, addr := range []string{"", "127.0.0.1:1", "/ip4/127.0.0.1/tcp/0/wss", "/ip4/127.0.0.1/udp/0", "/ip4/127.0.0.1/tcp/0/webtransport", "/dns4/example.org/tcp/1"} {
 		if _, err := node.Open(node.Config{Data: t.TempDir(), Listen: []string{addr}}); !errors.Is(err, node.ErrInput) {
 			t.Errorf("listen at %q: %v", addr, err)
 		}
