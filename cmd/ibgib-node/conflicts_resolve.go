@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -112,6 +113,9 @@ func (c *cli) resolve(cmd *cobra.Command, args []string, o resolveOptions) error
 		done, err = client.Resolve(ctx, addr, r)
 		return err
 	})
+	if e, ok := errors.AsType[*api.Error](err); ok && r.Merge && e.Code == api.CodeRefused {
+		return withHint(err, "keep one of the heads instead:\nibgib-node conflicts resolve '%s' --keep HEAD%s", show(addr), c.dataFlag())
+	}
 	if err != nil {
 		return err
 	}
