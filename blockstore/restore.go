@@ -19,14 +19,18 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
+// RestoringSuffix ends the name of the folder beside a store in which Restore puts it
+// together. What is left there when the program is killed is cleared by the next Restore.
+const RestoringSuffix = ".restoring"
+
 // Restore makes a new store in the folder dir from what Backup wrote. dir must
 // not exist, or be empty. The store is put together in a folder beside dir and
 // takes its place when the whole of in has been read and its hash is right: on
 // failure there is none. It fails with ErrBadBackup if the stream is damaged, cut
-// off or something else, with ErrNewer if a newer program wrote it, and with
-// ErrDiskFull if it would leave less than DefaultDiskFloor free. The store
-// gets a new epoch. progress, if not nil, is called now and then with the number
-// of records read.
+// off or something else, with ErrNewer if a newer program wrote it, with
+// ErrDiskFull if it would leave less than DefaultDiskFloor free, and with ErrInUse
+// while another Restore of the same dir runs. The store gets a new epoch. progress,
+// if not nil, is called now and then with the number of records read.
 func Restore(ctx context.Context, dir string, in io.Reader, progress func(done int)) (BackupReport, error) {
 	report, err := restore(ctx, dir, in, progress)
 	if err != nil {
@@ -42,28 +46,30 @@ func restore(ctx context.Context, dir string, in io.Reader, progress func(int)) 
 	if err := vacant(dir); err != nil {
 		return report, err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return report, err
-	}
-	beside, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".restoring-*")
+	beside := dir + RestoringSuffix
+	lock, err := lockFolder(beside)
 	if err != nil {
 		return report, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(beside))
-		}
-	}()
-	if report, err = restoreInto(ctx, beside, in, progress); err != nil {
-		return report, err
+	made := filepath.Join(beside, "store")
+	if err = os.RemoveAll(made); err == nil {
+		report, err = restoreInto(ctx, made, in, progress)
 	}
+	if err == nil {
+		err = moveTo(dir, made)
+	}
+	return report, errors.Join(err, lock.Close(), os.RemoveAll(beside))
+}
+
+// moveTo puts a folder in the place of dir, which is empty or not there.
+func moveTo(dir, folder string) error {
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return report, err
+		return err
 	}
-	if err := os.Rename(beside, dir); err != nil {
-		return report, err
+	if err := os.Rename(folder, dir); err != nil {
+		return err
 	}
-	return report, syncDir(filepath.Dir(dir))
+	return syncDir(filepath.Dir(dir))
 }
 
 // vacant fails if dir is anything but an empty folder or nothing at all.
@@ -92,6 +98,9 @@ func syncDir(dir string) error {
 }
 
 func restoreInto(ctx context.Context, dir string, in io.Reader, progress func(int)) (BackupReport, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return BackupReport{}, err
+	}
 	engine, err := openBadger(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return BackupReport{}, err

@@ -93,21 +93,34 @@ type Store struct {
 	undecided undecided
 }
 
+// lockName is the file in the folder of a store that whoever has it open has locked.
+const lockName = "in-use.lock"
+
+// lockFolder makes a folder if there is none, and locks it. It fails with ErrInUse if
+// another process, or another part of this one, has.
+func lockFolder(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, lockName))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if !held {
+		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+	}
+	return lock, nil
+}
+
 // Open opens the store in the folder dir, and creates it if there is none. A
 // commit that had been decided when the program ended is completed first. It
 // fails with ErrInUse if another process has the store open, and with ErrNewer
 // if a newer version wrote it.
 func Open(dir string, opts Options) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("blockstore: %w", err)
-	}
-	lock := flock.New(filepath.Join(dir, "in-use.lock"))
-	held, err := lock.TryLock()
+	lock, err := lockFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("blockstore: lock %s: %w", dir, err)
-	}
-	if !held {
-		return nil, fmt.Errorf("blockstore: %s: %w", dir, ErrInUse)
+		return nil, fmt.Errorf("blockstore: %w", err)
 	}
 	log := opts.Logger
 	if log == nil {

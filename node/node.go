@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,13 @@ func open(cfg Config) (*Node, error) {
 	dir, err := datadir.Open(cfg.Data)
 	if err != nil {
 		return nil, err
+	}
+	entries, err := os.ReadDir(string(dir))
+	if err != nil {
+		return nil, err
+	}
+	if datadir.IsRestoring(entries) {
+		return nil, fmt.Errorf("%w: a backup is being restored into %s, or was when the program was stopped: then restore it again", blockstore.ErrInUse, dir)
 	}
 	missing, err := dir.Missing()
 	if err != nil {

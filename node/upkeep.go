@@ -52,7 +52,8 @@ func (n *Node) Backup(ctx context.Context, w io.Writer, progress func(UpkeepProg
 
 // Restore makes a data directory of what Backup wrote. It is that of a new node,
 // with a key of its own and nobody that it trusts. The directory must be empty or
-// not there, or the error is fs.ErrExist; when anything fails there is none. A
+// not there, or what an earlier Restore has left that was killed, or the error is
+// fs.ErrExist; when anything fails there is none. A
 // stream that is no sound backup gives blockstore.ErrBadBackup. progress may be
 // nil.
 func Restore(ctx context.Context, dir string, r io.Reader, progress func(UpkeepProgress)) (blockstore.BackupReport, error) {
@@ -69,7 +70,7 @@ func restore(ctx context.Context, dir string, r io.Reader, progress func(UpkeepP
 	switch {
 	case err != nil && !isNew:
 		return report, err
-	case len(entries) > 0:
+	case len(entries) > 0 && !datadir.IsRestoring(entries):
 		return report, fmt.Errorf("%s is not empty: %w", dir, fs.ErrExist)
 	}
 	d, err := datadir.Open(dir)

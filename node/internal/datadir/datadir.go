@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/ibgib/ibgib-node/blockstore"
 )
 
 // Dir is the path of a data directory. In it are:
@@ -86,6 +88,25 @@ func (d Dir) Missing() (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// restoring is the folder in which a store is restored, before it has its place.
+const restoring = "store" + blockstore.RestoringSuffix
+
+// IsRestoring tells whether a directory with these entries is one in which a store is
+// being restored, or was when the program was killed. There is nothing else in it.
+func IsRestoring(entries []fs.DirEntry) bool {
+	is := false
+	for _, e := range entries {
+		switch e.Name() {
+		case restoring:
+			is = true
+		case "format":
+		default:
+			return false
+		}
+	}
+	return is
 }
 
 func (d Dir) file(name string) string { return filepath.Join(string(d), name) }
