@@ -26,7 +26,8 @@ ibGib whose links are not all there yet is stored too, and joins its timeline
 when they arrive; the order in a file does not matter. An import that was
 stopped can be repeated.
 
-Exit code 1 says that something was refused.`,
+What is refused is told as it is met, the first 100 of each file; --json lists up to
+1,000. Exit code 1 says that something was refused.`,
 		Example: `  ibgib-node import space.ndjson
   ibgib-node import exported.json
   ibgib-node import a.ndjson b.ndjson --json
@@ -82,6 +83,9 @@ func (c *cli) importFiles(ctx context.Context, names []string) error {
 	return nil
 }
 
+// shownRefusals is how many lines tell what is refused of one file.
+const shownRefusals = 100
+
 // importFile imports one file and reports at once what is refused.
 func (c *cli) importFile(ctx context.Context, client *api.Client, name string) (node.ImportResult, error) {
 	in, err := c.open(ctx, name)
@@ -91,9 +95,17 @@ func (c *cli) importFile(ctx context.Context, client *api.Client, name string) (
 	defer in.Close()
 	bar := c.newProgress()
 	defer bar.clear()
-	size := fileSize(in)
+	size, refused := fileSize(in), 0
 	return client.Import(ctx, in, func(p node.ImportProgress) {
-		if r := p.Refused; r != nil {
+		if p.Refused != nil {
+			refused++
+		}
+		switch r := p.Refused; {
+		case r == nil || refused > shownRefusals+1:
+		case refused > shownRefusals:
+			bar.clear()
+			fmt.Fprintf(c.err, "%s: more is refused; it is counted from here on, and not shown\n", printable(name))
+		default:
 			bar.clear()
 			place := fmt.Sprintf("%s:%d", printable(name), r.Line)
 			if r.Item > 0 {
