@@ -368,12 +368,9 @@ func (s *mergeSim) meet() {
 	s.met["met"]++
 }
 
-// eachMergeSeed runs a test for some seeds, a short run for a tenth of them: for
-// MERGE_SEEDS if that is set, for MERGE_SEED only if that is.
+// eachMergeSeed runs a test for some seeds: for MERGE_SEEDS of them if that is
+// set, for MERGE_SEED only if that is.
 func eachMergeSeed(t *testing.T, seeds uint64, run func(t *testing.T, seed uint64)) {
-	if testing.Short() {
-		seeds = (seeds + 9) / 10
-	}
 	if n, err := strconv.ParseUint(os.Getenv("MERGE_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	}
