@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -217,6 +219,31 @@ func TestSyncLearnsOfARevocation(t *testing.T) {
 			t.Errorf("a has %v, %v", tl, err)
 		}
 	})
+}
+
+// A peer that resets the meeting is asked for the saga all the same.
+func TestSyncWithAPeerThatMeetsNobody(t *testing.T) {
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	asked := make(chan struct{}, 8)
+	h.SetStreamHandler(protocol.ID, func(s network.Stream) {
+		asked <- struct{}{}
+		_ = s.Reset()
+	})
+	offline(t, t.TempDir(), func(n *Node) {
+		if _, err := n.Trust(t.Context(), h.ID().String()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Sync(t.Context(), h.Addrs()[0].String()+"/p2p/"+h.ID().String(), nil); err == nil {
+			t.Error("a sync succeeded")
+		}
+	})
+	if len(asked) < 2 {
+		t.Errorf("%d streams, want one for the meeting and one for the saga", len(asked))
+	}
 }
 
 // Trust follows a keystone to the one that it hands over to.

@@ -222,11 +222,10 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 
 // meetFirst meets a peer before a saga, so that both sides learn what has become of
 // the other's keystone. A peer that meets nobody is no worse for that; the error is for
-// one that cannot be reached, or is trusted no longer.
+// one that no connection leads to, or that is trusted no longer.
 func (n *Node) meetFirst(ctx context.Context, h host.Host, to peer.AddrInfo) error {
 	err := n.greet(ctx, h, to)
-	var e *saga.Error
-	if errors.As(err, &e) && e.Code == saga.CodeUnreachable && !e.Remote {
+	if err != nil && !isLinked(h, to.ID) {
 		return err
 	}
 	if err != nil {
