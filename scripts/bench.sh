@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what the README quotes, each figure beside its reference in the same
-# run, and prints the ratios. Takes about six minutes on two cores; run it
+# run, and prints the ratios. Takes about five minutes on two cores; run it
 # on a machine that does nothing else. Usage: scripts/bench.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
