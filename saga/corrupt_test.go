@@ -17,7 +17,7 @@ import (
 // stops says so with a typed error, no head is without its closure, and a side
 // that has not committed has its old heads.
 func TestCorruption(t *testing.T) {
-	seeds := seedsOf(t, 500)
+	seeds := seedsOf(t, 200)
 	stopped := 0
 	for seed := range seeds.all {
 		if corrupted(t, seed) {

@@ -38,7 +38,7 @@ var faults = []string{"cut", "drop", "stall", "delay", "duplicate", "crash", "di
 // S, alone if no number is given; SAGA_TRACE=FILE writes all traces to a file.
 func TestFaults(t *testing.T) {
 	const most = time.Minute // without SAGA_SEEDS
-	seeds := seedsOf(t, 1000)
+	seeds := seedsOf(t, 500)
 	tally := newTally()
 	began := time.Now()
 	ran := 0

@@ -160,7 +160,7 @@ func TestAbort(t *testing.T) {
 // TestModesSimulated runs sagas of random modes, strategies and scopes in random
 // order of events, and compares with what the rules say.
 func TestModesSimulated(t *testing.T) {
-	for seed := range seedsOf(t, 500).all {
+	for seed := range seedsOf(t, 200).all {
 		simulateMode(t, seed)
 		if t.Failed() {
 			t.Fatalf("seed %d failed: SAGA_SEED=%d", seed, seed)

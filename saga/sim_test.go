@@ -83,7 +83,7 @@ func (t trace) Write(b []byte) (int, error) {
 }
 
 func TestSimulation(t *testing.T) {
-	for seed := range seedsOf(t, 500).all {
+	for seed := range seedsOf(t, 200).all {
 		trace := simulate(t, seed)
 		if t.Failed() {
 			t.Fatalf("seed %d failed: SAGA_SEED=%d", seed, seed)
