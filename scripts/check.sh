@@ -43,7 +43,7 @@ fi
 
 # The soak waits most of the time, so it runs beside the fuzzing.
 work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 step "soak of five nodes in network namespaces, $soak, in the background"
 IBGIB_NODE_SOAK=$soak go test ./cmd/ibgib-node -run '^TestSoakOnALAN$' -count 1 -v >"$work/soak.log" 2>&1 &
 soaking=$!
