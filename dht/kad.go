@@ -88,6 +88,8 @@ type Kad struct {
 	cancel context.CancelFunc
 	join   sync.WaitGroup
 
+	more chan struct{} // something is announced that was not
+
 	mu        sync.Mutex
 	announced map[string]multihash.Multihash
 	failed    error // of the last attempt to enter the DHT
@@ -100,7 +102,7 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dht: %w", err)
 	}
-	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), records: newRecords(opts.Memory.Records)}
+	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), more: make(chan struct{}, 1), records: newRecords(opts.Memory.Records)}
 	options := []kad.Option{kad.Mode(mode), kad.BucketSize(opts.BucketSize), kad.Datastore(k.records)}
 	if opts.Public {
 		k.protocol = publicPrefix + kadProtocol
@@ -136,6 +138,7 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 		k.keepJoined(ctx, events.Out())
 		_ = events.Close()
 	})
+	k.join.Go(func() { k.keepOwn(ctx) })
 	return k, nil
 }
 
@@ -194,6 +197,10 @@ func (k *Kad) Announce(keys ...cid.Cid) error {
 	if err := k.provider.StartProviding(false, hashes...); err != nil {
 		return fmt.Errorf("dht: announce: %w", err)
 	}
+	select {
+	case k.more <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -214,13 +221,17 @@ func (k *Kad) Withdraw(keys ...cid.Cid) error {
 // announceAgain tells everything once more, since those who kept it may have lost
 // it.
 func (k *Kad) announceAgain() {
+	_ = k.provider.ProvideOnce(k.allAnnounced()...) // fails only after Close
+}
+
+func (k *Kad) allAnnounced() []multihash.Multihash {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	hashes := make([]multihash.Multihash, 0, len(k.announced))
 	for _, h := range k.announced {
 		hashes = append(hashes, h)
 	}
-	k.mu.Unlock()
-	_ = k.provider.ProvideOnce(hashes...) // fails only after Close
+	return hashes
 }
 
 func hashesOf(keys []cid.Cid) []multihash.Multihash {

@@ -215,6 +215,17 @@ func TestKadRemembersRecords(t *testing.T) {
 	}
 }
 
+// A server that knows no other one names itself to a client that asks it.
+func TestKadAmongClients(t *testing.T) {
+	server := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeServer))
+	key := timelineKey(t, "its own")
+	if err := server.Announce(key); err != nil {
+		t.Fatal(err)
+	}
+	client := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeClient, infoOf(server.host)))
+	client.finds(t, key, server)
+}
+
 // A node without an address of the DHT says so, and enters it through a peer that
 // connects to it.
 func TestKadWithoutBootstrap(t *testing.T) {
