@@ -257,8 +257,11 @@ func (st *Stage) eachCandidate(w *writer, f func(root ibgib.Hash, list []ibgib.A
 }
 
 // decide returns the entry that root gets, and enters it in state; the zero value
-// if nothing changes. merge tells what came of several heads.
+// if nothing changes, and of a root that is forgotten. merge tells what came of several heads.
 func (st *Stage) decide(ctx context.Context, w *writer, root ibgib.Hash, candidates []ibgib.Addr, state *shareState) (d decided, merge *Merge, err error) {
+	if st.s.forgotten[st.share][root] {
+		return d, nil, nil
+	}
 	old, found, err := w.entry(root)
 	if err != nil {
 		return d, nil, err

@@ -19,7 +19,8 @@ type GCOptions struct {
 	// DropRejected removes what a rule keeps out of the index too. The heads of
 	// a peer among it will be wanted again.
 	DropRejected bool
-	// KeepOwn keeps whatever did not come from a peer, linked or not.
+	// KeepOwn keeps whatever did not come from a peer, linked or not, but for timelines
+	// that are forgotten.
 	KeepOwn bool
 	// DryRun only counts.
 	DryRun bool

@@ -64,10 +64,29 @@ func (c *collection) memberRoots(key, value []byte) (bool, error) {
 		_, young = c.s.open[id]
 	}
 	own := m.peer == 0 && (m.frame == nil || m.frame.Kind != timeline.KindMerge) // it can be computed again
-	if young || c.opts.KeepOwn && own {
+	if young || c.opts.KeepOwn && own && !c.isForgotten(&m) {
 		c.mark(h)
 	}
 	return true, nil
+}
+
+// isForgotten tells whether a member is a frame of a timeline that is forgotten, or
+// may be the dna of one: dna that no frame links to is of no use.
+func (c *collection) isForgotten(m *member) bool {
+	forgotten := c.s.forgotten[c.share]
+	if len(forgotten) == 0 {
+		return false
+	}
+	if m.frame == nil {
+		switch ib := m.addr.Ib(); ib {
+		case "fork", "mut8", "rel8", "keep":
+			return true
+		default:
+			return false
+		}
+	}
+	root, _ := m.frame.Tjp.Hash()
+	return forgotten[root]
 }
 
 // blacken marks what the gray ones link to, until there are none.

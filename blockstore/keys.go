@@ -19,21 +19,23 @@ const (
 
 // Key prefixes; FORMAT.md describes each record.
 const (
-	prefixMeta     = 'M' // name
-	prefixPeer     = 'P' // number
-	prefixBlock    = 'b' // slot
-	prefixMember   = 'm' // share, HASH
-	prefixWaiting  = 'w' // share, target HASH, referrer HASH
-	prefixClosing  = 'k' // share, HASH
-	prefixEntry    = 'e' // share, root HASH
-	prefixChange   = 'c' // share, sequence
-	prefixState    = 'f' // share
-	prefixRejected = 'r' // share, HASH
-	prefixPin      = 'p' // share, HASH
-	prefixStaged   = 'S' // stage, root HASH
-	prefixDecided  = 'N' // stage, root HASH
-	prefixDecision = 'D' // stage
-	prefixLoose    = 'L' // stage
+	prefixMeta      = 'M' // name
+	prefixPeer      = 'P' // number
+	prefixBlock     = 'b' // slot
+	prefixMember    = 'm' // share, HASH
+	prefixWaiting   = 'w' // share, target HASH, referrer HASH
+	prefixClosing   = 'k' // share, HASH
+	prefixEntry     = 'e' // share, root HASH
+	prefixChange    = 'c' // share, sequence
+	prefixState     = 'f' // share
+	prefixRejected  = 'r' // share, HASH
+	prefixPin       = 'p' // share, HASH
+	prefixStaged    = 'S' // stage, root HASH
+	prefixDecided   = 'N' // stage, root HASH
+	prefixDecision  = 'D' // stage
+	prefixLoose     = 'L' // stage
+	prefixShare     = 's' // share
+	prefixForgotten = 'x' // share, root HASH
 )
 
 var (
@@ -42,6 +44,7 @@ var (
 	keyRules  = []byte("Mrules")
 	keyMarks  = []byte("Mmarks")
 	keyRepair = []byte("Mrepair")
+	keyShares = []byte("Mshares")
 
 	keyStrategy = []byte("Mstrategy")
 )

@@ -88,7 +88,7 @@ func (s *Store) Get(ctx context.Context, addr ibgib.Addr) (ibgib.IbGib, error) {
 	if !ok {
 		return ibgib.IbGib{}, fmt.Errorf("blockstore: a primitive is never stored: %w", ErrNotFound)
 	}
-	g, err := s.View(DefaultShare).Block(ctx, h)
+	g, err := s.blockAnywhere(ctx, h)
 	if errors.Is(err, ErrNotFound) {
 		return ibgib.IbGib{}, fmt.Errorf("blockstore: %w", ErrNotFound)
 	}
@@ -101,16 +101,29 @@ func (s *Store) Get(ctx context.Context, addr ibgib.Addr) (ibgib.IbGib, error) {
 	return g, nil
 }
 
-// Block returns the ibGib stored under a hash in any share.
+// blockAnywhere returns the ibGib stored under a hash in any share.
+func (s *Store) blockAnywhere(ctx context.Context, h ibgib.Hash) (g ibgib.IbGib, err error) {
+	if err := ctx.Err(); err != nil {
+		return g, err
+	}
+	err = s.read(func(snap snapshot) error {
+		m, err := memberAnywhere(snap, DefaultShare, h)
+		if err == nil {
+			g, err = blockOf(snap, m)
+		}
+		return err
+	})
+	return g, err
+}
+
+// Block returns the ibGib stored under a hash in the share. It fails with ErrNotFound
+// for what is no member of it, wherever else it is stored.
 func (v *View) Block(ctx context.Context, h ibgib.Hash) (g ibgib.IbGib, err error) {
 	if err := ctx.Err(); err != nil {
 		return g, err
 	}
 	err = v.s.read(func(snap snapshot) error {
-		m, err := memberAnywhere(snap, v.share, h)
-		if err == nil {
-			g, err = blockOf(snap, m)
-		}
+		g, err = memberBlock(snap, v.share, h)
 		return err
 	})
 	return g, err

@@ -3,6 +3,7 @@ package blockstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -37,27 +38,34 @@ const (
 // Reader returns a Reader of the share.
 func (v *View) Reader() *Reader { return &Reader{View: v, window: minWindow} }
 
-// Block returns the ibGib stored under a hash in any share.
+// Block returns the ibGib stored under a hash in the share, as View.Block does.
 func (r *Reader) Block(ctx context.Context, h ibgib.Hash) (g ibgib.IbGib, err error) {
 	if err := ctx.Err(); err != nil {
 		return g, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g, ok := r.nearby.get(h); ok {
+	if g, ok := r.nearby.get(h); ok && !r.s.mixed.Load() {
 		r.used++
 		return g, nil
 	}
 	err = r.s.read(func(snap snapshot) error {
-		m, err := memberAnywhere(snap, r.share, h)
+		m, found, err := memberOf(snap, r.share, h)
+		if err == nil && !found {
+			err = fmt.Errorf("block %s: %w", h, ErrNotFound)
+		}
 		if err != nil {
 			return err
+		}
+		var ok bool
+		if g, ok = r.nearby.get(h); ok { // a neighbour may belong to another share
+			r.used++
+			return nil
 		}
 		if r.tryWindow() {
 			if err := r.load(snap, m.slot); err != nil {
 				return err
 			}
-			var ok bool
 			if g, ok = r.nearby.get(h); ok {
 				return nil
 			}

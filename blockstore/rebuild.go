@@ -291,6 +291,9 @@ func (r *rebuild) decide(g ibgib.IbGib) error {
 		return nil
 	}
 	root, _ := f.Tjp.Hash()
+	if r.w.s.forgotten[r.share][root] {
+		return nil
+	}
 	heads := r.heads[root]
 	if heads == nil {
 		heads = make(map[ibgib.Addr]bool)

@@ -81,6 +81,9 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	if err := s.resumeErasing(); err != nil {
+		return err
+	}
 	if err := s.resumeRepair(); err != nil {
 		return err
 	}

@@ -61,7 +61,8 @@ const maxCandidates = 4096
 // maxListed bounds lists in results that exist for people to read.
 const maxListed = 1000
 
-// NewStage begins a change of a share.
+// NewStage begins a change of a share. It fails with ErrNotFound if the share has been
+// deleted.
 func (s *Store) NewStage(share Share, origin Origin) (*Stage, error) {
 	if err := s.life.enter(); err != nil {
 		return nil, fmt.Errorf("blockstore: %w", err)
@@ -69,6 +70,9 @@ func (s *Store) NewStage(share Share, origin Origin) (*Stage, error) {
 	defer s.life.leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.erased[share] {
+		return nil, fmt.Errorf("blockstore: share %d: %w", share, ErrNotFound)
+	}
 	return s.newStage(share, origin), nil
 }
 

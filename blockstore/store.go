@@ -69,6 +69,7 @@ type Store struct {
 	strategy Strategy
 
 	watches watches
+	mixed   atomic.Bool // blocks of several shares lie side by side
 
 	// gate is held exclusively while a decided commit is applied, so that no
 	// snapshot shows half of it.
@@ -84,10 +85,12 @@ type Store struct {
 	inhabited  map[Share]bool // has members, or had some since Open
 	waiting    map[Share]bool // false: certainly no block of the share waits
 	absent     map[Share]*absence
-	slabs      [][]byte       // memory for layers to be written
-	gc         *collection    // nil if GC is not running
-	lastExpiry time.Time      // when what has expired was collected last
-	pinned     map[uint32]int // stones that stages of a peer have pinned
+	forgotten  map[Share]map[ibgib.Hash]bool // roots that get no entry
+	erased     map[Share]bool                // deleted since Open
+	slabs      [][]byte                      // memory for layers to be written
+	gc         *collection                   // nil if GC is not running
+	lastExpiry time.Time                     // when what has expired was collected last
+	pinned     map[uint32]int                // stones that stages of a peer have pinned
 
 	merging   merging
 	undecided undecided
@@ -175,6 +178,8 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		inhabited: make(map[Share]bool),
 		waiting:   make(map[Share]bool),
 		absent:    make(map[Share]*absence),
+		forgotten: make(map[Share]map[ibgib.Hash]bool),
+		erased:    make(map[Share]bool),
 		holds:     holds{byID: make(map[uint64]*hold)},
 		watches:   watches{byShare: make(map[Share]map[chan struct{}]bool)},
 		maxPins:   opts.PeerPins,
@@ -275,12 +280,15 @@ func (s *Store) load() error {
 		return err
 	}
 	for _, share := range shares {
-		s.inhabited[share] = true
+		s.inhabit(share)
 	}
 	if err := snap.scanKeys([]byte{prefixWaiting}, nil, func(key []byte) (bool, error) {
 		s.waiting[shareOf(key)] = true
 		return true, nil
 	}); err != nil {
+		return err
+	}
+	if err := s.loadForgotten(snap); err != nil {
 		return err
 	}
 	if err := s.loadPins(snap); err != nil {

@@ -317,10 +317,17 @@ func (v *verifier) memberFrame(h ibgib.Hash, m member, g ibgib.IbGib, history ma
 		v.problem("frame", m.addr.String(), "is missing from the index")
 	case rejected == nil && !sameFrame(*m.frame, want):
 		v.problem("frame", m.addr.String(), "the index has %+v, must have %+v", *m.frame, want)
-	case rejected == nil && want.IsUser() && !history[h] && !v.isLoose(m):
+	case rejected == nil && want.IsUser() && !history[h] && !v.isLoose(m) && !v.isForgotten(want.Tjp):
 		v.problem("head", m.addr.String(), "is in the history of no head of %s", want.Tjp)
 	}
 	return nil
+}
+
+// isForgotten tells whether a timeline is to have no entry.
+func (v *verifier) isForgotten(tjp ibgib.Addr) bool {
+	root, _ := tjp.Hash()
+	has, err := v.snap.has(shareKey(prefixForgotten, v.share, root))
+	return err == nil && has
 }
 
 func sameFrame(a, b timeline.Frame) bool {

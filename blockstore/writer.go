@@ -286,6 +286,14 @@ func (w *writer) elsewhere(h ibgib.Hash) (member, bool, error) {
 	return member{}, false, nil
 }
 
+// inhabit notes that a share has members.
+func (s *Store) inhabit(share Share) {
+	s.inhabited[share] = true
+	if share != DefaultShare && share != LocalArea {
+		s.mixed.Store(true)
+	}
+}
+
 // add makes g a member of the share. It returns
 // the membership, whether it is new, and a refusal if g cannot be kept.
 func (w *writer) add(g ibgib.IbGib, seq func() uint64, peer uint32, at time.Time) (m *member, isNew bool, refused *ibgib.Refusal, err error) {
@@ -317,7 +325,7 @@ func (w *writer) add(g ibgib.IbGib, seq func() uint64, peer uint32, at time.Time
 	} else {
 		w.cur.add(h, m, g)
 	}
-	w.s.inhabited[w.share] = true
+	w.s.inhabit(w.share)
 	if w.absent != nil {
 		w.absent.add(&h)
 	}

@@ -195,31 +195,6 @@ func mustAddr(t *testing.T, s string) ibgib.Addr {
 	return a
 }
 
-// testShares checks that membership of one share does not count in another.
-func testShares(t *testing.T, s *blockstore.Store) {
-	m := NewMaker(6)
-	all := m.Timeline(t, "task")
-	put := func(share blockstore.Share, gs []ibgib.IbGib) {
-		t.Helper()
-		if _, _, err := s.Apply(ctx, share, blockstore.Origin{}, gs); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put(blockstore.LocalArea, all[:len(all)-1])
-	put(blockstore.DefaultShare, all[len(all)-1:])
-	if heads := Heads(t, s); len(heads) != 0 {
-		t.Errorf("heads %v from blocks of another share", heads)
-	}
-	if empty, err := s.View(7).Empty(ctx); err != nil || !empty {
-		t.Errorf("empty is %t, %v", empty, err)
-	}
-	put(blockstore.DefaultShare, all[:len(all)-1])
-	if heads := Heads(t, s); len(heads) != 1 {
-		t.Errorf("heads %v, want one timeline", heads)
-	}
-	Clean(t, s)
-}
-
 // testReader reads blocks in the order in which they came, backwards and without
 // any order, with large ones and such of another share between them.
 func testReader(t *testing.T, s *blockstore.Store) {
@@ -238,7 +213,7 @@ func testReader(t *testing.T, s *blockstore.Store) {
 		if _, _, err := s.Apply(ctx, blockstore.LocalArea, blockstore.Origin{}, []ibgib.IbGib{local}); err != nil {
 			t.Fatal(err)
 		}
-		all = append(append(all, list...), large, local)
+		all = append(append(all, list...), large)
 	}
 	backwards := slices.Clone(all)
 	slices.Reverse(backwards)

@@ -32,6 +32,8 @@ func Run(t *testing.T, vectors string, open Opener) {
 	t.Run("alias", func(t *testing.T) { testAlias(t, open) })
 	t.Run("stage", func(t *testing.T) { testStage(t, open(t)) })
 	t.Run("shares", func(t *testing.T) { testShares(t, open(t)) })
+	t.Run("named shares", func(t *testing.T) { testNamedShares(t, open(t)) })
+	t.Run("forget", func(t *testing.T) { testForget(t, open(t)) })
 	t.Run("change", func(t *testing.T) { testChange(t, open(t)) })
 	t.Run("changes", func(t *testing.T) { testChanges(t, open(t)) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, open(t)) })
