@@ -64,8 +64,6 @@ func (s *Service) notice(ctx context.Context, conn *Conn, n *Notice) *saga.Error
 	switch p := conn.Peer(); {
 	case s.handlers.Notice == nil:
 		return &saga.Error{Code: saga.CodeUnsupported, Text: "notices are not supported"}
-	case n.Share != "":
-		return &saga.Error{Code: saga.CodeUnsupported, Text: "a notice of a named share"}
 	case !s.notices.take(p, 1+len(n.Timelines)/noticeTimelines):
 		return &saga.Error{Code: saga.CodeBusy, Text: "too many notices", Retry: true}
 	default:

@@ -100,8 +100,6 @@ func TestNotice(t *testing.T) {
 func TestNoticeRefused(t *testing.T) {
 	never := func(context.Context, peer.ID, *protocol.Notice) { t.Error("the notice was taken") }
 	nobody := func(context.Context, peer.ID) error { return &saga.Error{Code: saga.CodeUntrusted, Text: "no"} }
-	named := noticeOf("q")
-	named.Share = "family"
 	tests := []struct {
 		name  string
 		trust authorize
@@ -111,7 +109,6 @@ func TestNoticeRefused(t *testing.T) {
 	}{
 		{"of a stranger", nobody, never, noticeOf("q"), saga.CodeUntrusted},
 		{"by who takes none", everyone, nil, noticeOf("q"), saga.CodeUnsupported},
-		{"of a named share", everyone, never, named, saga.CodeUnsupported},
 		{"of nothing", everyone, never, noticeOf(""), saga.CodeProtocol},
 		{"out of order", everyone, never, noticeOf("ra"), saga.CodeProtocol},
 	}

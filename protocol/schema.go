@@ -73,6 +73,8 @@ func (c *coder) sagaInit(m *saga.Init) {
 	c.flag(9, &m.Complete)
 	c.flag(11, &m.Fresh)
 	c.uint(12, &m.Credit)
+	c.hashes(13, &m.Forgotten, saga.MaxForgotten)
+	c.fixed(14, m.Without[:], optional)
 }
 
 func (c *coder) cursor(m *saga.Cursor) {
@@ -95,6 +97,7 @@ func (c *coder) entry(m *timeline.Entry) {
 
 func (c *coder) ack(m *saga.Ack) {
 	c.strs(1, &m.Features, saga.MaxFeatures, saga.MaxFeature)
+	choice(c, 2, &m.Mode, saga.ModePush)
 	choice(c, 3, &m.Strategy, saga.StrategyAbort)
 	c.flag(4, &m.Equal)
 	c.fixed(5, m.Fingerprint[:], optional)
@@ -105,6 +108,7 @@ func (c *coder) ack(m *saga.Ack) {
 	c.uint(12, &m.Credit)
 	list(c, 13, "want", &m.Wants, saga.MaxEntries, (*coder).want)
 	c.flag(14, &m.More)
+	c.hashes(15, &m.Forgotten, saga.MaxForgotten)
 }
 
 func (c *coder) want(m *saga.Want) {

@@ -14,13 +14,14 @@
 //
 // Reading order: message.go, mode.go and error.go (what travels), limits.go, seams.go,
 // event.go (what a Machine takes in and hands out), machine.go, talk.go
-// (the order of messages), gap.go and knowledge.go (who has what), sender.go, receiver.go,
+// (the order of messages), gap.go, forgotten.go and knowledge.go (who has what), sender.go, receiver.go,
 // refusal.go, ending.go (commit), result.go, recorder.go and transcript.go; then driver.go,
 // worker.go, lookup.go and walk.go (the driver), pipe.go. DESIGN.md says why it
 // is so.
 //
-// A saga is about the default share, whole or some timelines of it, and goes both
-// ways or one. Named shares are refused with CodeUnsupported. With the strategies
+// A saga is about one share, whole or some timelines of it, and goes both ways or
+// one. Which share that is, and who may take part, is for the caller to decide; what
+// is read and written is that of this share alone (Blocks, Index, Intake). With the strategies
 // optimistic and manual both branches of a diverged timeline are stored and reported
 // as a Conflict, which the store may merge with the first; abort leaves such a
 // timeline as it is.

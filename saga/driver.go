@@ -38,11 +38,14 @@ type Config struct {
 	// Intake begins a change. It is called at most once, when something comes.
 	Intake func(ctx context.Context) (Intake, error)
 
-	Mode     Mode         // initiator only
+	Mode     Mode         // see Options
 	Strategy Strategy     // this side's
-	Shares   []string     // initiator only; this version knows the default share only
+	Share    string       // see Options; Blocks, Index and Intake are those of the share
 	Roots    []ibgib.Hash // initiator only: the timelines that the saga is about; none: all of the share
-	Features []string
+	// Forgotten and PeerForgotten: see Options.
+	Forgotten     []ibgib.Hash
+	PeerForgotten []ibgib.Hash
+	Features      []string
 
 	IdleTimeout time.Duration  // 0: DefaultIdleTimeout
 	Progress    func(Progress) // called after every message, from Run's goroutine; may be nil
@@ -54,11 +57,9 @@ type Config struct {
 func Run(ctx context.Context, c Config) (Result, error) {
 	m, err := NewMachine(Options{
 		Role: c.Role, ID: c.ID, Self: c.Self, Peer: c.Peer,
-		Mode: c.Mode, Strategy: c.Strategy, Roots: c.Roots, Features: c.Features,
+		Mode: c.Mode, Strategy: c.Strategy, Share: c.Share, Roots: c.Roots, Features: c.Features,
+		Forgotten: c.Forgotten, PeerForgotten: c.PeerForgotten,
 	})
-	if err == nil && len(c.Shares) > 0 {
-		err = unsupported(c.ID, "a scope of named shares")
-	}
 	if err != nil {
 		c.Conn.Abort()
 		return Result{SagaID: c.ID}, err

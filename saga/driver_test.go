@@ -562,7 +562,6 @@ func TestUnsupported(t *testing.T) {
 	for name, change := range map[string]func(*saga.Config){
 		"mode":     func(c *saga.Config) { c.Mode = saga.ModePush + 1 },
 		"strategy": func(c *saga.Config) { c.Strategy = saga.StrategyAbort + 1 },
-		"share":    func(c *saga.Config) { c.Shares = []string{"family"} },
 		"role":     func(c *saga.Config) { c.Role = 0 },
 	} {
 		x, y := saga.Pipe(1 << 20)

@@ -21,8 +21,8 @@ type (
 
 	// Opened answers Work.Open, of the timelines in Work.Scope.
 	Opened struct {
-		Fingerprint [32]byte
-		Count       uint64       // entries
+		Fingerprint [32]byte     // without the entries of Work.Without
+		Count       uint64       // entries of that
 		Empty       bool         // the share has no block at all
 		Absent      []ibgib.Hash // of Work.Scope, those without an entry, ascending
 	}
@@ -80,15 +80,17 @@ type Work struct {
 	Commit bool    // Decided
 	Change Change  // with Commit
 
-	Open   bool           // Opened
-	Scope  []ibgib.Hash   // with Open: the roots of the timelines it is about, ascending; none: all
-	Map    bool           // Mapped
-	Locate [][]Row        // Located, one for each
-	Walk   []Walk         // Walked, one for each
-	Load   [][]ibgib.Hash // Loaded, one for each
-	Check  [][]ibgib.Hash // Checked, one for each
-	Judge  [][]Row        // Judged, one for each
-	Agree  [][]Row        // Agreed, one for each
+	Open  bool         // Opened
+	Scope []ibgib.Hash // with Open: the roots of the timelines it is about, ascending; none: all
+	// Without are, with Open, roots whose entries the fingerprint leaves out, ascending.
+	Without []ibgib.Hash
+	Map     bool           // Mapped
+	Locate  [][]Row        // Located, one for each
+	Walk    []Walk         // Walked, one for each
+	Load    [][]ibgib.Hash // Loaded, one for each
+	Check   [][]ibgib.Hash // Checked, one for each
+	Judge   [][]Row        // Judged, one for each
+	Agree   [][]Row        // Agreed, one for each
 
 	Send []Message // Sent, one for each
 }

@@ -20,7 +20,7 @@ type Row struct {
 // root. It is immutable once it is handed out.
 type Gap struct {
 	rows    []Row
-	unnamed []ibgib.Hash // timelines that this side has not named, ascending
+	unnamed []ibgib.Hash // timelines that are not compared, though they are in the scope, ascending
 	scope   []ibgib.Hash // roots that were compared, ascending; none: all
 }
 
@@ -138,6 +138,7 @@ func ascending(hashes []ibgib.Hash) bool {
 // keep to the order and the limits.
 type named struct {
 	scope     []ibgib.Hash // roots that may be named, ascending; none: all
+	forgotten []ibgib.Hash // roots that may not, since this side has said so, ascending
 	hashes    int          // in all entries and wants so far
 	lastEntry ibgib.Hash
 	lastWant  ibgib.Hash
@@ -167,6 +168,9 @@ func (n *named) entries(id ID, page []timeline.Entry, empty bool) *Error {
 		n.lastEntry = e.Root
 		if !inScope(e.Root, n.scope) {
 			return violation(id, "entry %s is not in the scope", e.Root)
+		}
+		if contains(n.forgotten, e.Root) {
+			return violation(id, "entry %s is of what this side has forgotten", e.Root)
 		}
 		if !ascending(e.Heads) || (len(e.Heads) == 0 && !empty) {
 			return violation(id, "heads of timeline %s are out of order or missing", e.Root)

@@ -16,6 +16,11 @@ type knowledge struct {
 	pace  pace
 	scope []ibgib.Hash // roots that the saga is about, ascending; none: all
 
+	forgotten     []ibgib.Hash // of scope, roots that this side wants nothing of, ascending
+	peerForgotten []ibgib.Hash // the same of the peer, as it says
+	without       []ibgib.Hash // initiator: as it remembers it
+	comparable    bool         // responder: both fingerprints leave out the same
+
 	opened      bool
 	absent      []ibgib.Hash // of scope, those that this side lacks
 	fingerprint [32]byte
@@ -70,13 +75,16 @@ func (k *knowledge) needsMap(role Role) bool {
 	if role == Initiator {
 		return k.count <= uint64(k.pace.inlineEntries)
 	}
-	return k.fingerprint != k.peerFingerprint
+	return !k.sameAsPeer()
 }
 
 func (k *knowledge) setMap(entries []timeline.Entry) {
 	hashes := 0
 	k.own = make([]timeline.Entry, 0, len(entries))
 	for _, e := range entries {
+		if contains(k.peerForgotten, e.Root) {
+			continue
+		}
 		if len(e.Heads) > MaxHeads {
 			k.skipped = append(k.skipped, e.Root)
 			continue
@@ -90,8 +98,13 @@ func (k *knowledge) setMap(entries []timeline.Entry) {
 }
 
 func (k *knowledge) peerInit(init *Init) {
+	k.comparable = init.Without == ForgottenDigest(k.forgotten)
 	k.peerFingerprint = init.Fingerprint
 	k.peerEntries = init.Entries
+	if init.Complete && len(k.forgotten) > 0 {
+		k.peerEntries = leaveOut(init.Entries, k.forgotten)
+		k.peerFingerprint, k.comparable = fingerprintOf(k.peerEntries), true
+	}
 	k.peerComplete = init.Complete
 	k.needEntries = !init.Complete
 }
@@ -114,6 +127,11 @@ func (k *knowledge) init(m *Machine) *Init {
 		Count:       k.count,
 		Fresh:       k.empty,
 		Credit:      uint64(k.pace.credit),
+		Forgotten:   k.forgotten,
+		Without:     ForgottenDigest(k.without),
+	}
+	if m.opts.Share != "" {
+		init.Shares = []string{m.opts.Share}
 	}
 	if k.mapped && k.inline {
 		init.Entries = k.own
@@ -132,12 +150,16 @@ func (k *knowledge) ack(m *Machine) *Ack {
 	if !m.talk.ackSent {
 		ack.Features = m.opts.Features
 		ack.Strategy = m.opts.Strategy
+		ack.Forgotten = k.forgotten
+		if m.talk.mode != m.talk.asked {
+			ack.Mode = m.talk.mode
+		}
 		ack.Fingerprint = k.fingerprint
 		ack.Count = k.count
 		ack.Fresh = k.empty
 		ack.Credit = uint64(k.pace.credit)
 	}
-	if k.fingerprint == k.peerFingerprint {
+	if k.sameAsPeer() {
 		ack.Equal = true
 		m.talk.equal = true
 		return ack
@@ -207,7 +229,7 @@ func (k *knowledge) compare(m *Machine) {
 	switch {
 	case k.complete || !k.mapped:
 	case m.opts.Role == Responder:
-		if k.peerComplete && k.fingerprint != k.peerFingerprint {
+		if k.peerComplete && !k.sameAsPeer() {
 			k.finish(compareMaps(k.own, k.peerEntries))
 		}
 	case m.talk.lastAckReceived && k.needEntries:
@@ -218,7 +240,7 @@ func (k *knowledge) compare(m *Machine) {
 }
 
 func (k *knowledge) finish(gap *Gap) {
-	gap.unnamed = k.skipped
+	gap.unnamed = union(k.skipped, union(k.forgotten, k.peerForgotten))
 	gap.scope = k.scope
 	k.gap = gap
 	k.complete = true

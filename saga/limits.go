@@ -71,7 +71,9 @@ const (
 	MaxFeature  = 64
 	// MaxShares and MaxRoots bound the scope of an Init.
 	MaxShares = 256
-	MaxRoots  = 2000
+	// MaxForgotten bounds the roots that a side says it has forgotten.
+	MaxForgotten = 1024
+	MaxRoots     = 2000
 )
 
 // What this side keeps to of its own accord; a peer cannot tell.

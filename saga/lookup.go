@@ -190,8 +190,9 @@ func Agree(ctx context.Context, index Index, rows []Row) ([]Outcome, error) {
 }
 
 // Survey answers Work.Open for a scope of some timelines with their entries, as
-// Index.EntriesOf returns them. It does not tell whether the share is empty.
-func Survey(entries []timeline.Entry, scope []ibgib.Hash) Opened {
+// Index.EntriesOf returns them, and for what the fingerprint leaves out. It does not
+// tell whether the share is empty.
+func Survey(entries []timeline.Entry, scope, without []ibgib.Hash) Opened {
 	var o Opened
 	var fp timeline.Fingerprint
 	for _, root := range scope {
@@ -199,7 +200,9 @@ func Survey(entries []timeline.Entry, scope []ibgib.Hash) Opened {
 			o.Absent = append(o.Absent, root)
 			continue
 		}
-		fp.Add(entries[0].Digest())
+		if !contains(without, root) {
+			fp.Add(entries[0].Digest())
+		}
 		entries = entries[1:]
 	}
 	o.Fingerprint, o.Count = fp.Sum(), fp.Count()

@@ -38,10 +38,18 @@ type Options struct {
 	// Both sides must use the same names.
 	Self, Peer string
 
-	Mode     Mode         // initiator only
+	// Mode is, of an initiator, which way payload is to travel; of a responder, which
+	// way it may, seen from the initiator too.
+	Mode     Mode
 	Strategy Strategy     // of this side
+	Share    string       // that it is about; empty: the default share
 	Roots    []ibgib.Hash // initiator only: the timelines that it is about, in any order; none: all of the share
-	Features []string     // protocol features to announce
+	// Forgotten are the roots that this side wants nothing of, PeerForgotten, of an
+	// initiator, those that it remembers of the other side; ascending. What is beyond
+	// MaxForgotten is left out.
+	Forgotten     []ibgib.Hash
+	PeerForgotten []ibgib.Hash
+	Features      []string // protocol features to announce
 }
 
 // Machine is one side of one saga. It does nothing by itself: Step takes what
@@ -96,7 +104,9 @@ func NewMachine(o Options) (*Machine, error) {
 		if len(m.know.scope) > MaxRoots {
 			return nil, overLimit(o.ID, "%d timelines, at most %d", len(m.know.scope), MaxRoots)
 		}
-		m.work.Open, m.work.Scope = true, m.know.scope
+		m.know.without = withinScope(o.PeerForgotten, m.know.scope)
+		m.know.peer.forgotten = m.know.forgotten
+		m.work.Open, m.work.Scope, m.work.Without = true, m.know.scope, m.know.without
 	}
 	return m, nil
 }
@@ -121,6 +131,21 @@ func (m *Machine) setScope(roots []ibgib.Hash) {
 	sortHashes(roots)
 	m.know.scope = slices.Compact(roots)
 	m.know.peer.scope = m.know.scope
+	m.know.forgotten = withinScope(m.opts.Forgotten, m.know.scope)
+}
+
+// narrow takes the initiator's mode, as far as this side's allows it.
+func (m *Machine) narrow(asked Mode) *Error {
+	m.talk.asked = asked
+	switch own := m.opts.Mode; {
+	case own == ModeSync || own == asked:
+		m.talk.mode = asked
+	case asked == ModeSync:
+		m.talk.mode = own
+	default:
+		return &Error{ID: m.id, Code: CodeUnsupported, Text: fmt.Sprintf("nothing may travel: one side asks for a %s, the other allows but a %s", asked, own)}
+	}
+	return nil
 }
 
 // takes reports whether payload may come to this side, gives whether it may go

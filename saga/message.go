@@ -73,8 +73,8 @@ type Init struct {
 	Mode     Mode
 	Strategy Strategy
 
-	// Scope. No shares means the default share; Roots, if any, name the
-	// timelines by the hash of their tjp.
+	// Scope. No shares means the default share, and more than one is not
+	// supported; Roots, if any, name the timelines by the hash of their tjp.
 	Shares []string
 	Roots  []ibgib.Hash
 
@@ -89,6 +89,13 @@ type Init struct {
 
 	Fresh  bool   // the initiator holds no block of the scope at all: nothing needs to be offered first
 	Credit uint64 // payload bytes the initiator is ready to receive
+
+	// Forgotten are roots of the scope that the initiator wants nothing of,
+	// ascending. Without, if not zero, says that Fingerprint leaves out the
+	// entries of those that the responder has forgotten, as the initiator knows
+	// it from an earlier saga: see ForgottenDigest.
+	Forgotten []ibgib.Hash
+	Without   [32]byte
 }
 
 // Cursor is a place in a peer's change log.
@@ -97,11 +104,13 @@ type Cursor struct {
 	Sequence uint64   // last change confirmed
 }
 
-// Ack answers an Init; further Acks follow while More is set. Features,
-// Strategy, Fingerprint, Count, Fresh and Credit count in the first one.
+// Ack answers an Init; further Acks follow while More is set. Features, Mode,
+// Strategy, Fingerprint, Count, Fresh, Credit and Forgotten count in the first one.
 type Ack struct {
 	ID       ID
 	Features []string
+	// Mode narrows that of the Init, ModeSync leaves it as it is.
+	Mode     Mode
 	Strategy Strategy // the responder's
 
 	Equal       bool     // the fingerprints are equal: the saga is over
@@ -116,6 +125,7 @@ type Ack struct {
 	More        bool // another Ack follows
 	Fresh       bool
 	Credit      uint64
+	Forgotten   []ibgib.Hash // as in Init; in the first Ack
 }
 
 // Want asks for heads that the other side named and this side lacks.

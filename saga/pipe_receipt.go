@@ -36,8 +36,11 @@ func receiptOf(m Message) Receipt {
 		d.flag(m.Complete)
 		d.flag(m.Fresh)
 		d.number(m.Credit)
+		d.hashes(m.Forgotten)
+		d.raw(m.Without[:])
 	case *Ack:
 		d.texts(m.Features)
+		d.number(uint64(m.Mode))
 		d.number(uint64(m.Strategy))
 		d.flag(m.Equal)
 		d.raw(m.Fingerprint[:])
@@ -48,6 +51,7 @@ func receiptOf(m Message) Receipt {
 		d.flag(m.More)
 		d.flag(m.Fresh)
 		d.number(m.Credit)
+		d.hashes(m.Forgotten)
 	case *Delta:
 		d.entries(m.Entries)
 		d.flag(m.EntriesDone)

@@ -54,6 +54,9 @@ type Result struct {
 	// leaves out.
 	Unnamed []ibgib.Hash
 
+	// PeerForgotten are the roots that the other side wants nothing of, ascending.
+	PeerForgotten []ibgib.Hash
+
 	// Transcript is the record of a saga that had something to move,
 	// dependencies first; nil otherwise.
 	Transcript []ibgib.IbGib
@@ -117,6 +120,8 @@ func (m *Machine) Result() (Result, error) {
 		Refusals:  m.in.refusals,
 		Lacking:   m.lacking(),
 		Unnamed:   m.know.skipped,
+
+		PeerForgotten: m.know.peerForgotten,
 	}
 	if m.know.complete {
 		r.Differing = len(m.know.gap.rows)

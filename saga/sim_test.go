@@ -558,13 +558,18 @@ func (x *simSide) take(s *sim) {
 				entries, err := x.EntriesOf(ctx, w.Scope)
 				fail(err)
 				x.snapshot = sequence(entries)
-				opened := saga.Survey(entries, w.Scope)
+				opened := saga.Survey(entries, w.Scope, w.Without)
 				opened.Empty = empty
 				return opened
 			}
 			fp, all, release, err := x.Knowledge(ctx)
 			fail(err)
 			x.snapshot, x.release = all, release
+			without, err := x.EntriesOf(ctx, w.Without)
+			fail(err)
+			for _, e := range without {
+				fp.Remove(e.Digest())
+			}
 			return saga.Opened{Fingerprint: fp.Sum(), Count: fp.Count(), Empty: empty}
 		})
 	}

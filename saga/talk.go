@@ -1,5 +1,7 @@
 package saga
 
+import "strings"
+
 // talk keeps the order of the messages.
 type talk struct {
 	initSent, initReceived bool
@@ -9,8 +11,9 @@ type talk struct {
 	equal                  bool
 	strategy               Strategy // the stricter of both
 	mode                   Mode
-	idle                   int // messages of the peer in a row that brought the saga no further
-	ungranted              int // items sent for which no Delta of nothing but credit has come
+	asked                  Mode // responder: of the Init
+	idle                   int  // messages of the peer in a row that brought the saga no further
+	ungranted              int  // items sent for which no Delta of nothing but credit has come
 }
 
 // receive takes one message: the checks that hold for all of them, then those
@@ -74,16 +77,24 @@ func (m *Machine) receiveInit(init *Init) *Error {
 	if len(init.Shares) > MaxShares || len(init.Roots) > MaxRoots || !fewFeatures(init.Features) {
 		return overLimit(m.id, "too many shares, roots or features")
 	}
-	if len(init.Shares) > 0 {
-		return unsupported(m.id, "a scope of named shares")
+	if len(init.Shares) > 1 {
+		return unsupported(m.id, "a scope of several shares")
+	}
+	if share := strings.Join(init.Shares, ""); share != m.opts.Share || len(init.Shares) == 1 && share == "" {
+		return unsupported(m.id, "another share than the one that was opened")
 	}
 	if !ascending(init.Roots) {
 		return violation(m.id, "the timelines of the scope are out of order")
 	}
 	m.setScope(init.Roots)
-	m.talk.mode = init.Mode
 	m.talk.strategy = max(m.talk.strategy, init.Strategy)
 	if err := supported(m.id, init.Mode, m.talk.strategy); err != nil {
+		return err
+	}
+	if err := m.narrow(init.Mode); err != nil {
+		return err
+	}
+	if err := m.know.peerForgot(m.id, init.Forgotten); err != nil {
 		return err
 	}
 	if !init.Complete && len(init.Entries) > 0 || init.Complete && uint64(len(init.Entries)) != init.Count {
@@ -95,9 +106,10 @@ func (m *Machine) receiveInit(init *Init) *Error {
 	if err := m.know.peer.entries(m.id, init.Entries, false); err != nil {
 		return err
 	}
+	m.know.peer.forgotten = m.know.forgotten
 	m.know.peerInit(init)
 	m.out.fresh = init.Fresh
-	m.work.Open, m.work.Scope = true, m.know.scope
+	m.work.Open, m.work.Scope, m.work.Without = true, m.know.scope, m.know.peerForgotten
 	return m.out.grant(m.id, init.Credit)
 }
 
@@ -111,7 +123,10 @@ func (m *Machine) receiveAck(ack *Ack) *Error {
 		return overLimit(m.id, "too many features")
 	}
 	if ack.Equal {
-		if m.know.acks > 0 || ack.More || len(ack.Entries) > 0 || len(ack.Wants) > 0 || ack.Fingerprint != m.know.fingerprint {
+		if err := m.know.peerForgot(m.id, ack.Forgotten); err != nil {
+			return err
+		}
+		if m.know.acks > 0 || ack.More || len(ack.Entries) > 0 || len(ack.Wants) > 0 || !m.know.equals(ack.Fingerprint) {
 			return violation(m.id, "an ack that says equal and is not")
 		}
 		m.talk.lastAckReceived = true
@@ -120,7 +135,16 @@ func (m *Machine) receiveAck(ack *Ack) *Error {
 	}
 	if m.know.acks == 0 {
 		m.talk.strategy = max(m.talk.strategy, ack.Strategy)
-		if err := supported(m.id, m.opts.Mode, m.talk.strategy); err != nil {
+		if err := supported(m.id, m.talk.mode, m.talk.strategy); err != nil {
+			return err
+		}
+		if ack.Mode != ModeSync && ack.Mode != m.talk.mode {
+			if m.talk.mode != ModeSync || ack.Mode > ModePush {
+				return violation(m.id, "an ack that goes another way than the init")
+			}
+			m.talk.mode = ack.Mode
+		}
+		if err := m.know.peerForgot(m.id, ack.Forgotten); err != nil {
 			return err
 		}
 		if ack.NeedEntries && m.know.inline {

@@ -105,7 +105,7 @@ func (d *driver) dispatch(w Work) {
 	}
 	if w.Open {
 		d.lookUp("read the knowledge", func(ctx context.Context) (Event, error) {
-			return d.knowledge.open(ctx, d.c.Blocks, d.c.Index, w.Scope)
+			return d.knowledge.open(ctx, d.c.Blocks, d.c.Index, w.Scope, w.Without)
 		})
 	}
 	if w.Map {
@@ -359,7 +359,7 @@ type snapshot struct {
 	release func()
 }
 
-func (s *snapshot) open(ctx context.Context, blocks Blocks, index Index, scope []ibgib.Hash) (Event, error) {
+func (s *snapshot) open(ctx context.Context, blocks Blocks, index Index, scope, without []ibgib.Hash) (Event, error) {
 	empty, err := blocks.Empty(ctx)
 	if err != nil {
 		return nil, err
@@ -376,7 +376,7 @@ func (s *snapshot) open(ctx context.Context, blocks Blocks, index Index, scope [
 				}
 			}
 		}
-		opened := Survey(entries, scope)
+		opened := Survey(entries, scope, without)
 		opened.Empty = empty
 		return opened, nil
 	}
@@ -385,6 +385,15 @@ func (s *snapshot) open(ctx context.Context, blocks Blocks, index Index, scope [
 		return nil, err
 	}
 	s.all, s.release = all, release
+	if len(without) > 0 {
+		entries, err := index.EntriesOf(ctx, without)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			fp.Remove(e.Digest())
+		}
+	}
 	return Opened{Fingerprint: fp.Sum(), Count: fp.Count(), Empty: empty}, nil
 }
 

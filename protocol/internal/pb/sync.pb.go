@@ -410,7 +410,7 @@ func (*Envelope_Working) isEnvelope_Kind() {}
 // Scope says which timelines a saga is about.
 type Scope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ShareIds      []string               `protobuf:"bytes,1,rep,name=share_ids,json=shareIds,proto3" json:"share_ids,omitempty"` // none: the default share
+	ShareIds      []string               `protobuf:"bytes,1,rep,name=share_ids,json=shareIds,proto3" json:"share_ids,omitempty"` // at most one; none: the default share
 	Roots         []byte                 `protobuf:"bytes,2,opt,name=roots,proto3" json:"roots,omitempty"`                       // hashes of tjps; none: every entry of the shares
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -662,10 +662,12 @@ type Init struct {
 	Count         uint64                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`            // of these entries
 	Cursor        *Cursor                `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`           // what the initiator last confirmed of the responder's log
 	Entries       []*Entry               `protobuf:"bytes,8,rep,name=entries,proto3" json:"entries,omitempty"`
-	Complete      bool                   `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"` // entries are the whole map
-	Ranges        []*Range               `protobuf:"bytes,10,rep,name=ranges,proto3" json:"ranges,omitempty"`     // place
-	Fresh         bool                   `protobuf:"varint,11,opt,name=fresh,proto3" json:"fresh,omitempty"`      // the initiator holds no block of the scope
-	Credit        uint64                 `protobuf:"varint,12,opt,name=credit,proto3" json:"credit,omitempty"`    // payload bytes
+	Complete      bool                   `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"`   // entries are the whole map
+	Ranges        []*Range               `protobuf:"bytes,10,rep,name=ranges,proto3" json:"ranges,omitempty"`       // place
+	Fresh         bool                   `protobuf:"varint,11,opt,name=fresh,proto3" json:"fresh,omitempty"`        // the initiator holds no block of the scope
+	Credit        uint64                 `protobuf:"varint,12,opt,name=credit,proto3" json:"credit,omitempty"`      // payload bytes
+	Forgotten     []byte                 `protobuf:"bytes,13,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // hashes of roots that the initiator wants nothing of
+	Without       []byte                 `protobuf:"bytes,14,opt,name=without,proto3" json:"without,omitempty"`     // 32 bytes: digest of the responder's, whose entries are not in the fingerprint
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,10 +786,25 @@ func (x *Init) GetCredit() uint64 {
 	return 0
 }
 
+func (x *Init) GetForgotten() []byte {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
+}
+
+func (x *Init) GetWithout() []byte {
+	if x != nil {
+		return x.Without
+	}
+	return nil
+}
+
 // Ack answers an init.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Features      []string               `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	Mode          Mode                   `protobuf:"varint,2,opt,name=mode,proto3,enum=ibgib.sync.v1.Mode" json:"mode,omitempty"` // narrower than that of the init; MODE_SYNC: that of the init
 	Strategy      Strategy               `protobuf:"varint,3,opt,name=strategy,proto3,enum=ibgib.sync.v1.Strategy" json:"strategy,omitempty"`
 	Equal         bool                   `protobuf:"varint,4,opt,name=equal,proto3" json:"equal,omitempty"`            // the fingerprints are equal; the saga is over
 	Fingerprint   []byte                 `protobuf:"bytes,5,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // 32 bytes, over the responder's entries of the scope
@@ -799,7 +816,8 @@ type Ack struct {
 	Fresh         bool                   `protobuf:"varint,11,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	Credit        uint64                 `protobuf:"varint,12,opt,name=credit,proto3" json:"credit,omitempty"`
 	Wants         []*Want                `protobuf:"bytes,13,rep,name=wants,proto3" json:"wants,omitempty"`
-	More          bool                   `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"` // another ack follows
+	More          bool                   `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`          // another ack follows
+	Forgotten     []byte                 `protobuf:"bytes,15,opt,name=forgotten,proto3" json:"forgotten,omitempty"` // hashes of roots that the responder wants nothing of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -839,6 +857,13 @@ func (x *Ack) GetFeatures() []string {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *Ack) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_SYNC
 }
 
 func (x *Ack) GetStrategy() Strategy {
@@ -923,6 +948,13 @@ func (x *Ack) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *Ack) GetForgotten() []byte {
+	if x != nil {
+		return x.Forgotten
+	}
+	return nil
 }
 
 // Want asks for heads of one timeline.
@@ -1731,7 +1763,7 @@ type Hello struct {
 	Nonce           []byte                 `protobuf:"bytes,4,opt,name=nonce,proto3" json:"nonce,omitempty"`     // 32 random bytes
 	Signature       []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
 	MeshSecretProof []byte                 `protobuf:"bytes,6,opt,name=mesh_secret_proof,json=meshSecretProof,proto3" json:"mesh_secret_proof,omitempty"`
-	InviteSecret    []byte                 `protobuf:"bytes,7,opt,name=invite_secret,json=inviteSecret,proto3" json:"invite_secret,omitempty"`
+	InviteSecret    []byte                 `protobuf:"bytes,7,opt,name=invite_secret,json=inviteSecret,proto3" json:"invite_secret,omitempty"` // a proof of it
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1979,7 +2011,7 @@ const file_sync_proto_rawDesc = "" +
 	"\vfingerprint\x18\x03 \x01(\fR\vfingerprint\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x04R\x05count\x12.\n" +
 	"\aentries\x18\x05 \x03(\v2\x14.ibgib.sync.v1.EntryR\aentries\x12\x16\n" +
-	"\x06listed\x18\x06 \x01(\bR\x06listedJ\x04\b\a\x10\b\"\xc1\x03\n" +
+	"\x06listed\x18\x06 \x01(\bR\x06listedJ\x04\b\a\x10\b\"\xf9\x03\n" +
 	"\x04Init\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12'\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x13.ibgib.sync.v1.ModeR\x04mode\x123\n" +
@@ -1993,9 +2025,12 @@ const file_sync_proto_rawDesc = "" +
 	"\x06ranges\x18\n" +
 	" \x03(\v2\x14.ibgib.sync.v1.RangeR\x06ranges\x12\x14\n" +
 	"\x05fresh\x18\v \x01(\bR\x05fresh\x12\x16\n" +
-	"\x06credit\x18\f \x01(\x04R\x06creditJ\x04\b\r\x10\x10\"\xcd\x03\n" +
+	"\x06credit\x18\f \x01(\x04R\x06credit\x12\x1c\n" +
+	"\tforgotten\x18\r \x01(\fR\tforgotten\x12\x18\n" +
+	"\awithout\x18\x0e \x01(\fR\awithoutJ\x04\b\x0f\x10\x10\"\x88\x04\n" +
 	"\x03Ack\x12\x1a\n" +
-	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x123\n" +
+	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12'\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\x13.ibgib.sync.v1.ModeR\x04mode\x123\n" +
 	"\bstrategy\x18\x03 \x01(\x0e2\x17.ibgib.sync.v1.StrategyR\bstrategy\x12\x14\n" +
 	"\x05equal\x18\x04 \x01(\bR\x05equal\x12 \n" +
 	"\vfingerprint\x18\x05 \x01(\fR\vfingerprint\x12\x14\n" +
@@ -2008,7 +2043,8 @@ const file_sync_proto_rawDesc = "" +
 	"\x05fresh\x18\v \x01(\bR\x05fresh\x12\x16\n" +
 	"\x06credit\x18\f \x01(\x04R\x06credit\x12)\n" +
 	"\x05wants\x18\r \x03(\v2\x13.ibgib.sync.v1.WantR\x05wants\x12\x12\n" +
-	"\x04more\x18\x0e \x01(\bR\x04moreJ\x04\b\x02\x10\x03J\x04\b\x0f\x10\x10\"L\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\x12\x1c\n" +
+	"\tforgotten\x18\x0f \x01(\fR\tforgotten\"L\n" +
 	"\x04Want\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\fR\x04root\x12\x14\n" +
 	"\x05heads\x18\x02 \x01(\fR\x05heads\x12\x14\n" +
@@ -2166,28 +2202,29 @@ var file_sync_proto_depIdxs = []int32{
 	5,  // 13: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
 	6,  // 14: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
 	7,  // 15: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
-	1,  // 16: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
-	5,  // 17: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 18: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 19: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 20: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
-	12, // 21: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
-	13, // 22: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
-	6,  // 23: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 24: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 25: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
-	14, // 26: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
-	15, // 27: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
-	16, // 28: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
-	5,  // 29: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
-	18, // 30: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
-	2,  // 31: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
-	6,  // 32: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	0,  // 16: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 17: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
+	5,  // 18: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 19: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 20: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 21: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
+	12, // 22: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
+	13, // 23: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
+	6,  // 24: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 25: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 26: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
+	14, // 27: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
+	15, // 28: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
+	16, // 29: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
+	5,  // 30: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
+	18, // 31: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
+	2,  // 32: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
+	6,  // 33: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_sync_proto_init() }
