@@ -28,6 +28,34 @@ const (
 	deltaPast  = "wholePast"
 )
 
+// deltaMark is the first byte of a frame that travels as a delta. No stored form of
+// an ibGib begins with it.
+const deltaMark = 0xD1
+
+// AppendFrame appends g, a frame of a keystone, as it travels: after prev, the
+// frame before it, as a delta with a mark before it, if that can be; in its stored
+// form if not, or if prev is the zero IbGib.
+func AppendFrame(b []byte, prev, g ibgib.IbGib) []byte {
+	if !prev.IsZero() {
+		if marked, err := AppendDelta(append(b, deltaMark), prev, g); err == nil {
+			return marked
+		}
+	}
+	return append(b, g.Stored()...)
+}
+
+// ReadFrame reads what AppendFrame wrote. The frame has passed the gate. The error
+// wraps ErrDelta, or is that of the gate; a delta that follows nothing is none.
+func ReadFrame(prev ibgib.IbGib, b []byte) (ibgib.IbGib, error) {
+	if len(b) == 0 || b[0] != deltaMark {
+		return ibgib.Verify(b)
+	}
+	if prev.IsZero() {
+		return ibgib.IbGib{}, fmt.Errorf("keystone: from delta: %w: the frame before it is not known", ErrDelta)
+	}
+	return FromDelta(prev, b[1:])
+}
+
 // AppendDelta appends g, a later frame, written as a delta against the frame
 // before it. It fails with ErrDelta for a frame that does not come out of that as
 // it was, which no valid one does.

@@ -38,6 +38,45 @@ func TestDelta(t *testing.T) {
 	}
 }
 
+// A frame travels as a delta where there is a frame before it, else whole.
+func TestFramesAsTheyTravel(t *testing.T) {
+	n := newNode(t, 1, "12D3-a", "12D3-b")
+	var prev ibgib.IbGib
+	for i, g := range n.primary.frames {
+		item := keystone.AppendFrame(nil, prev, g)
+		if whole := bytes.Equal(item, g.Stored()); whole != (i == 0) {
+			t.Errorf("frame %d takes %d bytes of %d", i, len(item), g.Size())
+		}
+		again, err := keystone.ReadFrame(prev, item)
+		if err != nil || again.Addr() != g.Addr() {
+			t.Errorf("frame %d: %v", i, err)
+		}
+		prev = g
+	}
+	other := n.session.frames[0]
+	for name, prev := range map[string]ibgib.IbGib{"no frame": {}, "another keystone": other} {
+		item := keystone.AppendFrame(nil, n.primary.frames[0], n.primary.frames[1])
+		if _, err := keystone.ReadFrame(prev, item); !errors.Is(err, keystone.ErrDelta) {
+			t.Errorf("after %s: %v", name, err)
+		}
+		// What cannot be a delta travels whole.
+		if item := keystone.AppendFrame(nil, other, n.primary.frames[1]); !bytes.Equal(item, n.primary.frames[1].Stored()) {
+			t.Error("a delta against another keystone")
+		}
+	}
+	if _, err := keystone.ReadFrame(other, nil); err == nil {
+		t.Error("nothing is a frame")
+	}
+}
+
+// BenchmarkAppendFrame is what each frame costs who sends it.
+func BenchmarkAppendFrame(b *testing.B) {
+	n := newNode(b, 1, "12D3-a", "12D3-b")
+	for b.Loop() {
+		keystone.AppendFrame(nil, n.primary.frames[0], n.primary.frames[1])
+	}
+}
+
 func TestDeltaIsSmall(t *testing.T) {
 	n := newNode(t, 1, "12D3-a", "12D3-b")
 	delta, err := keystone.AppendDelta(nil, n.primary.frames[0], n.primary.frames[1])

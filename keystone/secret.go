@@ -2,6 +2,8 @@ package keystone
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -38,6 +40,29 @@ func NewSecret(random io.Reader) (Secret, error) {
 		return Secret{}, fmt.Errorf("keystone: draw a secret: %w", err)
 	}
 	return newSecret(hex.AppendEncode(nil, raw[:])), nil
+}
+
+// sessionInfo sets the secrets of sessions apart from all else that is derived.
+const sessionInfo = "ibgib session secret v1"
+
+// Session derives the secret of a session from that of the primary and a salt, which
+// is random, need not be secret, and is used once: HKDF-SHA256 of the 32 bytes of s.
+// So no secret has to be stored for each session, and what seals that of the primary
+// seals them all. s is one of NewSecret or ParseSecret.
+func (s Secret) Session(salt [32]byte) (Secret, error) {
+	var raw [secretSize]byte
+	defer clear(raw[:])
+	if text := s.text(); len(text) != 2*secretSize {
+		return Secret{}, errSecretForm
+	} else if _, err := hex.Decode(raw[:], text); err != nil {
+		return Secret{}, errSecretForm
+	}
+	derived, err := hkdf.Key(sha256.New, raw[:], salt[:], sessionInfo, secretSize)
+	defer clear(derived)
+	if err != nil {
+		return Secret{}, fmt.Errorf("keystone: derive a secret: %w", err)
+	}
+	return newSecret(hex.AppendEncode(nil, derived)), nil
 }
 
 // errSecretForm does not say what it found there.

@@ -96,3 +96,39 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		t.Error("it does not say what it is")
 	}
 }
+
+// The secret of a session depends on that of the primary and on its salt.
+func TestSessionSecret(t *testing.T) {
+	one, _ := keystone.ParseSecret(bytes.Repeat([]byte("01"), 32))
+	two, _ := keystone.ParseSecret(bytes.Repeat([]byte("02"), 32))
+	derive := func(s keystone.Secret, salt byte) keystone.Secret {
+		t.Helper()
+		d, err := s.Session([32]byte{salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	session := derive(one, 1)
+	if !session.Equal(derive(one, 1)) {
+		t.Error("another secret the second time")
+	}
+	for name, other := range map[string]keystone.Secret{
+		"the primary": one, "another salt": derive(one, 2), "another primary": derive(two, 1),
+	} {
+		if session.Equal(other) {
+			t.Errorf("%s has the same secret", name)
+		}
+	}
+	// HKDF-SHA256 of RFC 5869, computed with openssl kdf.
+	const want = "b596187aea1f66bf85602999094e9ead81b64d2c31aa2d9ee77f402876248fd9"
+	if got := session.Reveal(); string(got) != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	text, _ := keystone.TextSecret([]byte("of the TypeScript service"))
+	for _, s := range []keystone.Secret{{}, text} {
+		if _, err := s.Session([32]byte{}); err == nil {
+			t.Error("a session of another kind of secret")
+		}
+	}
+}
