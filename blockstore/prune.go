@@ -12,8 +12,8 @@ import (
 
 // PruneLocal keeps the newest keep timelines of the local area, by their last
 // change, and the keystones, and removes the others with everything they link to. The
-// timelines of the local area do not link to each other. It returns how many it
-// removed.
+// timelines of the local area do not link to each other, but for keystones that speak
+// in them. It returns how many it removed.
 func (s *Store) PruneLocal(ctx context.Context, keep int) (int, error) {
 	if err := s.life.enter(); err != nil {
 		return 0, fmt.Errorf("blockstore: %w", err)
@@ -62,6 +62,47 @@ func (s *Store) pruneLocal(ctx context.Context, keep int) (int, error) {
 	return removed, nil
 }
 
+// DropLocal removes timelines from the local area, by the hashes of their first frames,
+// with everything they link to. Those that are not there are passed over.
+func (s *Store) DropLocal(ctx context.Context, roots ...ibgib.Hash) error {
+	if err := s.life.enter(); err != nil {
+		return fmt.Errorf("blockstore: %w", err)
+	}
+	defer s.life.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.dropLocal(ctx, roots); err != nil {
+		return fmt.Errorf("blockstore: drop: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) dropLocal(ctx context.Context, roots []ibgib.Hash) error {
+	w := s.newWriter(LocalArea, nil)
+	defer w.end()
+	state, err := s.state(w, LocalArea)
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e, ok, err := entryOf(w.snap, LocalArea, root)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		state.fingerprint.Remove(e.Knowledge().Digest())
+		if err := w.dropTimeline(e, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dropTimeline removes an entry and the closure of its heads from the writer's
 // share, and the blocks that no other share has. state is the share's summary
 // without the entry.
@@ -79,6 +120,9 @@ func (w *writer) dropTimeline(e Entry, state shareState) error {
 		return err
 	}
 	for _, a := range closure {
+		if a.Ib() == keystoneIb && e.Root.Ib() != keystoneIb {
+			continue
+		}
 		h, _ := a.Hash()
 		m, err := w.member(h)
 		if err != nil {
