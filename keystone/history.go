@@ -167,23 +167,34 @@ func (h *History) Has(a ibgib.Addr) bool {
 	return ok
 }
 
+// Place returns the n of the frame with a hash; false if it is not in the history.
+func (h *History) Place(hash ibgib.Hash) (n int, ok bool) {
+	for n := len(h.steps) - 1; n >= 0; n-- {
+		if h.steps[n].hash == hash {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
 // place returns the n of a frame.
 func (h *History) place(a ibgib.Addr) (int, bool) {
 	hash, ok := a.Hash()
 	if !ok {
 		return 0, false
 	}
-	for n := len(h.steps) - 1; n >= 0; n-- {
-		if h.steps[n].hash == hash {
-			return n, h.Addr(n) == a
-		}
-	}
-	return 0, false
+	n, ok := h.Place(hash)
+	return n, ok && h.Addr(n) == a
 }
 
 // CosigKeys returns the keys that the first frame lists; none for a keystone
 // that is not co-signed. Only the first one signs.
 func (h *History) CosigKeys() []ed25519.PublicKey { return slices.Clone(h.keys) }
+
+// CosignedBy reports whether a key signs the frames.
+func (h *History) CosignedBy(key ed25519.PublicKey) bool {
+	return len(h.keys) > 0 && h.keys[0].Equal(key)
+}
 
 // Status returns what the keystone is good for. A dispute comes before a
 // revocation, because which of them holds is what a person has to decide.

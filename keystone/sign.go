@@ -91,7 +91,14 @@ func (s Signer) Rotate(h *History, next ibgib.Addr, reason string) (rotation, re
 // with next: its newest frame but the revocation says so, under a co-signature.
 func (h *History) RotatedTo(next ibgib.Addr) bool {
 	n, ok := h.Signed(VerbRotate, next)
-	return ok && n == len(h.steps)-2 && h.Status() == Revoked && len(h.keys) > 0
+	return ok && n == len(h.steps)-2 && h.HandedOver()
+}
+
+// HandedOver reports whether the keystone has handed over to another one, whichever
+// that is; see RotatedTo.
+func (h *History) HandedOver() bool {
+	n := len(h.steps) - 2
+	return n > 0 && h.steps[n].verb == VerbRotate && h.Status() == Revoked && len(h.keys) > 0
 }
 
 // next makes a frame; one that revokes if there is a reason.
