@@ -71,6 +71,8 @@ func wrap(m saga.Message) (envelope, error) {
 		e.commit = m
 	case *saga.Working:
 		e.working = m
+	case *saga.Seal:
+		e.seal = m
 	case *saga.Error:
 		plain := *m
 		plain.Text = printable(m.Text)
@@ -146,6 +148,9 @@ func (e *envelope) message() saga.Message {
 	case e.working != nil:
 		e.working.ID = e.id
 		return e.working
+	case e.seal != nil:
+		e.seal.ID = e.id
+		return e.seal
 	case e.failure != nil:
 		e.failure.ID = e.id
 		return e.failure

@@ -83,6 +83,13 @@ func (c *Conn) meet() {
 	c.deadline = time.Now().Add(c.opts.MeetTimeout)
 }
 
+// trust lets messages come in that are larger than those of a stranger may be.
+func (c *Conn) trust() {
+	c.receiving.Lock()
+	defer c.receiving.Unlock()
+	c.most = MaxMessage
+}
+
 // Peer returns the peer at the other end, proven by the secured channel.
 func (c *Conn) Peer() peer.ID { return c.stream.Conn().RemotePeer() }
 
@@ -257,6 +264,25 @@ func (c *Conn) end() (first, told bool) {
 	_ = c.stream.SetReadDeadline(c.deadline)
 	_ = c.stream.SetWriteDeadline(c.deadline)
 	return true, told
+}
+
+// hearEnd says that nothing more will be sent and waits for the end of the other side. An
+// error that it sends instead is returned.
+func (c *Conn) hearEnd(ctx context.Context) error {
+	if err := c.stream.CloseWrite(); err != nil {
+		return c.failure(nil, "closing", err)
+	}
+	m, _, err := c.Receive(ctx)
+	switch {
+	case err == io.EOF:
+		return nil
+	case err != nil:
+		return err
+	}
+	if told, is := m.(*saga.Error); is {
+		return told
+	}
+	return &saga.Error{Code: saga.CodeProtocol, Text: "a message after the last"}
 }
 
 // Close says that nothing more will be sent and waits until the other side has

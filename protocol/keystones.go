@@ -17,7 +17,7 @@ const (
 	// keystoneTimeout bounds one question about a keystone and its answer.
 	keystoneTimeout = 30 * time.Second
 	// keystoneCost is what a question counts for among the notices of a peer.
-	keystoneCost = 8
+	keystoneCost = 32
 	// MaxKeystoneReply is how many bytes of frames an answer holds, unless it is a
 	// single larger one.
 	MaxKeystoneReply = 1 << 20

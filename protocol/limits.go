@@ -13,11 +13,10 @@ const (
 	// message of a meeting.
 	MaxHello = 64 << 10
 
-	MaxShare     = 128      // bytes of a share id
-	MaxAddr      = 64 << 10 // bytes of an address
-	MaxSignature = 64 << 10 // bytes of a signature; one by a keystone is a frame of it
-	MaxProof     = 1024     // bytes of a mesh secret proof or an invite secret
-	MaxFrames    = 256      // keystone frames of a message
+	MaxShare  = 128      // bytes of a share id
+	MaxAddr   = 64 << 10 // bytes of an address
+	MaxProof  = 1024     // bytes of a mesh secret proof or an invite secret
+	MaxFrames = 256      // keystone frames of a message
 )
 
 // maxLengthPrefix is the size of the longest length prefix.

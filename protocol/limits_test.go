@@ -73,6 +73,10 @@ func pbError(m *pb.Error) *pb.Envelope {
 	return &pb.Envelope{Kind: &pb.Envelope_Error{Error: m}}
 }
 
+func pbSeal(m *pb.Seal) *pb.Envelope {
+	return &pb.Envelope{SagaId: hash32, Kind: &pb.Envelope_Seal{Seal: m}}
+}
+
 func pbHello(m *pb.Hello) *pb.Envelope {
 	if m.Nonce == nil {
 		m.Nonce = hash32
@@ -191,18 +195,22 @@ func TestDecodeLimits(t *testing.T) {
 		{"commit without digest", pbCommit(&pb.Commit{Digest: []byte{}}), bad},
 		{"most conflicts", pbCommit(&pb.Commit{Conflicts: rising(saga.MaxConflicts)}), fine},
 		{"too many conflicts", pbCommit(&pb.Commit{Conflicts: rising(saga.MaxConflicts + 1)}), limit},
-		{"longest signature", pbCommit(&pb.Commit{Signature: make([]byte, protocol.MaxSignature)}), fine},
-		{"signature too long", pbCommit(&pb.Commit{Signature: make([]byte, protocol.MaxSignature+1)}), limit},
 		{"commit cursor without epoch", pbCommit(&pb.Commit{Cursor: &pb.Cursor{Sequence: 1}}), bad},
 
 		{"error without code", pbError(&pb.Error{Text: "x"}), bad},
 		{"longest text", pbError(&pb.Error{Code: 1, Text: long(saga.MaxErrorText)}), fine},
 		{"text too long", pbError(&pb.Error{Code: 1, Text: long(saga.MaxErrorText + 1)}), limit},
 
+		{"longest reason", pbError(&pb.Error{Code: 1, Reason: long(saga.MaxErrorReason)}), fine},
+		{"reason too long", pbError(&pb.Error{Code: 1, Reason: long(saga.MaxErrorReason + 1)}), limit},
+
+		{"longest seal", pbSeal(&pb.Seal{Frame: make([]byte, saga.MaxSeal)}), fine},
+		{"seal too long", pbSeal(&pb.Seal{Frame: make([]byte, saga.MaxSeal+1)}), limit},
+		{"seal of nothing", pbSeal(&pb.Seal{}), bad},
+
 		{"hello without nonce", pbHello(&pb.Hello{Nonce: []byte{}}), bad},
 		{"hello with too long an address", pbHello(&pb.Hello{Genesis: long(protocol.MaxAddr + 1)}), limit},
 		{"hello with too long a session", pbHello(&pb.Hello{Session: long(protocol.MaxAddr + 1)}), limit},
-		{"hello with too long a signature", pbHello(&pb.Hello{Signature: make([]byte, protocol.MaxSignature+1)}), limit},
 		{"hello with too long a proof", pbHello(&pb.Hello{MeshSecretProof: make([]byte, protocol.MaxProof+1)}), limit},
 		{"hello with too long a secret", pbHello(&pb.Hello{InviteSecret: make([]byte, protocol.MaxProof+1)}), limit},
 		{"hello too large", pbHello(&pb.Hello{Genesis: long(protocol.MaxHello - 100), Session: long(100)}), limit},

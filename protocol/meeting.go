@@ -10,19 +10,35 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/saga"
 )
 
 // featureMeshSecret is the feature of a side that has a mesh secret.
 const featureMeshSecret = "mesh-secret"
 
+// meetingCost is what a hello of a trusted peer counts for among its notices: the
+// answer to it may have to be signed.
+const meetingCost = 40
+
 // Self is what a node says of itself in a meeting. The zero value says nothing.
 type Self struct {
 	Secret *MeshSecret // of the mesh that it belongs to; nil: none
 	// Genesis, if not nil, names the first frame of its primary keystone.
 	Genesis func() string
+	// Session, if not nil, names the session keystone by which it speaks to a peer, and
+	// the newest frames that it has of those of that peer. The zero Session: none.
+	Session func(context.Context, peer.ID) Session
 	Invite  *InviteKey // that it redeems; nil: none. For Meet only
 	Rand    io.Reader  // of nonces; default crypto/rand
+}
+
+// Session is what a node says to one peer of the keystones between them.
+type Session struct {
+	Genesis string // of this side's session keystone; empty: none
+	// Known and PeerSession are the newest frames here of the peer's primary and session
+	// keystones; zero: none.
+	Known, PeerSession ibgib.Hash
 }
 
 // Proof says what became of the other side's proof of the mesh secret.
@@ -44,16 +60,23 @@ type Meeting struct {
 	Peer     peer.ID // proven by the secured channel
 	Features []string
 	Genesis  string // the first frame of its primary keystone; empty: none named
+	Session  string // the first frame of its session keystone; empty: none named
 	Proof    Proof
+	// Known and SessionKnown are the newest frames of this side's keystones that the
+	// other side says to have; zero: none.
+	Known, SessionKnown ibgib.Hash
 
 	role     saga.Role // of this side
 	self     Self
 	genesis  string // that this side has named
+	own      Session
+	shown    *KeystoneFrames // the first of the other side's credentials, read already
 	ends     Ends
 	invite   []byte     // the other side's proof of an invite
 	accepted *InviteKey // that it is of; nil: none of ours
 	conn     *Conn
 	ended    bool
+	said     bool // what sayLast says
 }
 
 // Conn returns the connection that the meeting takes place on.
@@ -68,7 +91,7 @@ func Meet(ctx context.Context, h host.Host, to peer.AddrInfo, self Self, opts Op
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMeeting(conn, saga.Initiator, h.ID(), self)
+	m, err := newMeeting(ctx, conn, saga.Initiator, h.ID(), self)
 	if err == nil {
 		err = m.initiate(ctx)
 	}
@@ -82,11 +105,14 @@ func Meet(ctx context.Context, h host.Host, to peer.AddrInfo, self Self, opts Op
 	return m, nil
 }
 
-func newMeeting(conn *Conn, role saga.Role, own peer.ID, self Self) (*Meeting, error) {
+func newMeeting(ctx context.Context, conn *Conn, role saga.Role, own peer.ID, self Self) (*Meeting, error) {
 	conn.meet()
 	m := &Meeting{Peer: conn.Peer(), role: role, self: self, conn: conn}
 	if self.Genesis != nil {
 		m.genesis = self.Genesis()
+	}
+	if self.Session != nil {
+		m.own = self.Session(ctx, m.Peer)
 	}
 	source := self.Rand
 	if source == nil {
@@ -154,9 +180,18 @@ func (m *Meeting) respond(ctx context.Context, first *Hello) error {
 	return m.check(second)
 }
 
+// Said returns what this side has said of the keystones between the two.
+func (m *Meeting) Said() Session { return m.own }
+
+// Nonces returns those of this side and of the other, in this order.
+func (m *Meeting) Nonces() (own, other [32]byte) { return m.nonce(m.role), m.nonce(m.other()) }
+
 // introduction is the first hello of this side.
 func (m *Meeting) introduction() *Hello {
-	h := &Hello{Nonce: m.nonce(m.role), Genesis: m.genesis}
+	h := &Hello{
+		Nonce: m.nonce(m.role), Genesis: m.genesis,
+		Session: m.own.Genesis, Known: m.own.Known, SessionKnown: m.own.PeerSession,
+	}
 	if m.self.Secret != nil {
 		h.Features = []string{featureMeshSecret}
 	}
@@ -200,6 +235,10 @@ func (m *Meeting) take(h *Hello) error {
 		return &saga.Error{Code: saga.CodeProtocol, Text: "the nonces of both sides are the same"}
 	}
 	m.Features, m.Genesis = h.Features, h.Genesis
+	m.Session, m.Known, m.SessionKnown = h.Session, h.Known, h.SessionKnown
+	if m.HasSessions() {
+		m.conn.trust()
+	}
 	if m.role == saga.Initiator {
 		m.ends.ResponderNonce = h.Nonce
 	} else {
@@ -240,10 +279,16 @@ func (m *Meeting) next(ctx context.Context) (*Hello, error) {
 	switch message := message.(type) {
 	case *Hello:
 		return message, nil
+	case *KeystoneFrames:
+		if m.role == saga.Responder && m.HasSessions() {
+			m.shown = message // the initiator has nothing to prove
+			return nil, nil
+		}
+		return nil, &saga.Error{Code: saga.CodeProtocol, Text: "keystone frames in a meeting without sessions"}
 	case *saga.Error:
 		return nil, message
 	default:
-		return nil, &saga.Error{Code: saga.CodeProtocol, Text: "a meeting has no message but hello"}
+		return nil, &saga.Error{Code: saga.CodeProtocol, Text: "a meeting has no message but hello and keystone_frames"}
 	}
 }
 
@@ -256,6 +301,23 @@ func (m *Meeting) End(ctx context.Context) error {
 		return nil
 	}
 	m.ended = true
+	err := m.sayLast(ctx)
+	if err == nil {
+		err = m.conn.hearEnd(ctx)
+	}
+	if err != nil {
+		m.conn.Abort()
+		return err
+	}
+	return m.conn.Close()
+}
+
+// sayLast sends what the responder says after it has judged the initiator; once.
+func (m *Meeting) sayLast(ctx context.Context) error {
+	if m.said {
+		return nil
+	}
+	m.said = true
 	var last saga.Message
 	switch {
 	case m.accepted != nil && m.role == saga.Responder:
@@ -270,22 +332,28 @@ func (m *Meeting) End(ctx context.Context) error {
 	case m.Proof == ProofGood && m.role == saga.Responder:
 		last = m.proof(true)
 	}
-	if last != nil {
-		if _, err := m.conn.Send(ctx, last); err != nil {
-			m.conn.Abort()
-			return err
-		}
+	if last == nil {
+		return nil
 	}
-	return m.conn.Close()
+	_, err := m.conn.Send(ctx, last)
+	return err
+}
+
+// Fail ends the meeting for an error, of which the other side is told what is its
+// business.
+func (m *Meeting) Fail(ctx context.Context, err error) {
+	if m.ended {
+		return
+	}
+	m.ended = true
+	if told := tellable(err); told != nil {
+		_, _ = m.conn.Send(ctx, told) // a peer that is gone needs no answer
+	}
+	m.conn.Abort()
 }
 
 // Refuse ends the meeting with an error that tells the other side that it is not
 // trusted, and no more.
 func (m *Meeting) Refuse(ctx context.Context) {
-	if m.ended {
-		return
-	}
-	m.ended = true
-	_, _ = m.conn.Send(ctx, &saga.Error{Code: saga.CodeUntrusted, Text: "this node does not trust you"})
-	m.conn.Abort()
+	m.Fail(ctx, &saga.Error{Code: saga.CodeUntrusted, Text: "this node does not trust you"})
 }

@@ -8,17 +8,18 @@ import (
 
 // Hello, Notice and KeystoneFrames are saga.Message values without a saga.
 
-// Hello is what the sides of a Meeting say: first Features and Nonce, then, with
-// the same nonce, what proves something. Session and Signature have their place and
-// are not used by this version.
+// Hello is what the sides of a Meeting say: first who they are, and a nonce, then, with
+// the same nonce, what proves something.
 type Hello struct {
 	Features        []string
 	Genesis         string   // address of the first frame of the primary keystone
 	Session         string   // address of the first frame of the session keystone
 	Nonce           [32]byte // random
-	Signature       []byte
-	MeshSecretProof []byte // see MeshSecret.Prove
-	InviteProof     []byte // see InviteKey
+	MeshSecretProof []byte   // see MeshSecret.Prove
+	InviteProof     []byte   // see InviteKey
+	// Known and SessionKnown are the newest frames that the sender has of the keystones of
+	// the receiver; zero: none.
+	Known, SessionKnown ibgib.Hash
 }
 
 // Notice tells of changed timelines without opening a saga.

@@ -74,15 +74,17 @@ func samples() []sample {
 		{"commit", &saga.Commit{
 			ID: id, Digest: fill('f'), Count: 7, Received: saga.Totals{IbGibs: 3, Bytes: 1800},
 			Conflicts: hashes("qr"), Aborted: hashes("r"), Refused: 1,
-			Refusals:  []saga.Refusal{{Hash: fill('h'), Rule: "gib-mismatch", Detail: "another"}, {Rule: "bad-json"}},
-			Signature: []byte("signed"), LastSeq: 301, StoreEpoch: epoch,
+			Refusals: []saga.Refusal{{Hash: fill('h'), Rule: "gib-mismatch", Detail: "another"}, {Rule: "bad-json"}},
+			LastSeq:  301, StoreEpoch: epoch,
 		}},
 		{"working", &saga.Working{ID: id}},
-		{"error", &saga.Error{ID: id, Code: saga.CodeBusy, Text: "too many sagas · later", Retry: true}},
+		{"seal", &saga.Seal{ID: id, Frame: []byte("frame 3")}},
+		{"error", &saga.Error{ID: id, Code: saga.CodeBusy, Text: "too many sagas · later", Retry: true, Reason: "expired"}},
 		{"error_least", &saga.Error{Code: saga.CodeUntrusted}},
 		{"hello", &protocol.Hello{
 			Features: []string{"chunks"}, Genesis: "keystone^GENESIS", Session: "keystone^SESSION", Nonce: fill('n'),
-			Signature: []byte("signed"), MeshSecretProof: []byte("proof"), InviteProof: []byte("secret"),
+			MeshSecretProof: []byte("proof"), InviteProof: []byte("secret"),
+			Known: fill('k'), SessionKnown: fill('l'),
 		}},
 		{"notice", &protocol.Notice{Share: "family", Timelines: []timeline.Entry{{Root: fill('q'), Heads: hashes("ab")}}}},
 		{"keystone_frames", &protocol.KeystoneFrames{

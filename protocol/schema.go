@@ -25,6 +25,7 @@ type envelope struct {
 	notice         *Notice
 	keystoneFrames *KeystoneFrames
 	working        *saga.Working
+	seal           *saga.Seal
 }
 
 func (c *coder) envelope(e *envelope) {
@@ -38,8 +39,9 @@ func (c *coder) envelope(e *envelope) {
 	sub(c, 8, "notice", &e.notice, (*coder).notice)
 	sub(c, 9, "keystone frames", &e.keystoneFrames, (*coder).keystoneFrames)
 	sub(c, 10, "working", &e.working, (*coder).working)
+	sub(c, 11, "seal", &e.seal, (*coder).seal)
 	if c.pass == finish {
-		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10) {
+		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10, 11) {
 		case 0:
 			c.fail(saga.CodeUnsupported, "holds no message that is known here")
 		case 1:
@@ -48,7 +50,7 @@ func (c *coder) envelope(e *envelope) {
 		}
 	}
 	if c.whole() {
-		ofSaga := e.init != nil || e.ack != nil || e.delta != nil || e.commit != nil || e.working != nil
+		ofSaga := e.init != nil || e.ack != nil || e.delta != nil || e.commit != nil || e.working != nil || e.seal != nil
 		switch {
 		case ofSaga && e.id == saga.ID{}:
 			c.fail(saga.CodeProtocol, "the saga id is missing")
@@ -238,7 +240,6 @@ func (c *coder) commit(m *saga.Commit) {
 	})
 	c.hashes(4, &m.Conflicts, saga.MaxConflicts)
 	c.uint(5, &m.Refused)
-	c.data(6, &m.Signature, MaxSignature)
 	c.nested(7, "cursor", m.StoreEpoch != [16]byte{} || m.LastSeq != 0, false, func() {
 		c.fixed(1, m.StoreEpoch[:], required)
 		c.uint(2, &m.LastSeq)
@@ -257,6 +258,13 @@ func (c *coder) refusal(m *saga.Refusal) {
 
 func (c *coder) working(*saga.Working) {}
 
+func (c *coder) seal(m *saga.Seal) {
+	c.data(1, &m.Frame, saga.MaxSeal)
+	if c.whole() && len(m.Frame) == 0 {
+		c.fail(saga.CodeProtocol, "field 1 is missing")
+	}
+}
+
 func (c *coder) failure(m *saga.Error) {
 	if code, ok := c.scalar(1, uint64(m.Code)); ok {
 		if code > uint64(saga.CodeUnreachable) {
@@ -267,6 +275,7 @@ func (c *coder) failure(m *saga.Error) {
 	}
 	c.str(2, &m.Text, saga.MaxErrorText)
 	c.flag(3, &m.Retry)
+	c.str(5, &m.Reason, saga.MaxErrorReason)
 	if c.whole() && m.Code == 0 {
 		c.fail(saga.CodeProtocol, "field 1 is missing")
 	}
@@ -277,9 +286,10 @@ func (c *coder) hello(m *Hello) {
 	c.str(2, &m.Genesis, MaxAddr)
 	c.str(3, &m.Session, MaxAddr)
 	c.fixed(4, m.Nonce[:], required)
-	c.data(5, &m.Signature, MaxSignature)
 	c.data(6, &m.MeshSecretProof, MaxProof)
 	c.data(7, &m.InviteProof, MaxProof)
+	c.fixed(8, m.Known[:], optional)
+	c.fixed(9, m.SessionKnown[:], optional)
 }
 
 func (c *coder) notice(m *Notice) {

@@ -182,6 +182,9 @@ func (s *Service) serveTrusted(ctx context.Context, conn *Conn) *saga.Error {
 		s.handlers.Saga(ctx, p, first, conn)
 		return nil
 	case *Hello:
+		if !s.notices.take(conn.Peer(), meetingCost) {
+			return &saga.Error{Code: saga.CodeBusy, Text: "too many hellos", Retry: true}
+		}
 		return s.meet(ctx, conn, first)
 	case *Notice:
 		return s.notice(ctx, conn, first)
@@ -217,7 +220,7 @@ func (s *Service) meet(ctx context.Context, conn *Conn, first *Hello) *saga.Erro
 	if s.handlers.Meet == nil {
 		return &saga.Error{Code: saga.CodeUnsupported, Text: "hello is not supported"}
 	}
-	m, err := newMeeting(conn, saga.Responder, s.host.ID(), s.handlers.Self)
+	m, err := newMeeting(ctx, conn, saga.Responder, s.host.ID(), s.handlers.Self)
 	if err == nil {
 		err = m.respond(ctx, first)
 	}

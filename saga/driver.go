@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ type Config struct {
 	// Self and Peer name the two sides, such as peer ids; the other side must
 	// use the same names. They enter the transcript.
 	Self, Peer string
+	// Session and PeerSession are the session keystones of the two sides; see Options.
+	Session, PeerSession ibgib.Addr
+	// Sealer, if not nil, signs what moved, if the other side does that too.
+	Sealer Sealer
 
 	Blocks Blocks
 	Index  Index
@@ -55,8 +60,11 @@ type Config struct {
 // *Error; the Result tells how far the saga got also then. Nothing that Run
 // started is left when it returns.
 func Run(ctx context.Context, c Config) (Result, error) {
+	if c.Sealer != nil {
+		c.Features = append(slices.Clone(c.Features), featureSeal)
+	}
 	m, err := NewMachine(Options{
-		Role: c.Role, ID: c.ID, Self: c.Self, Peer: c.Peer,
+		Role: c.Role, ID: c.ID, Self: c.Self, Peer: c.Peer, Session: c.Session, PeerSession: c.PeerSession,
 		Mode: c.Mode, Strategy: c.Strategy, Share: c.Share, Roots: c.Roots, Features: c.Features,
 		Forgotten: c.Forgotten, PeerForgotten: c.PeerForgotten,
 	})
@@ -102,6 +110,7 @@ type driver struct {
 	committed bool // by the store worker; read after it has ended
 	result    Committed
 	full      bool // the intake takes no more
+	seals     seals
 }
 
 // incoming is what the reader hands over; the last one has an error.
@@ -127,6 +136,9 @@ func (d *driver) run(ctx context.Context) (Result, error) {
 	defer stop()
 	d.start(work)
 	failure := d.loop(ctx)
+	if failure == nil && d.c.Sealer != nil {
+		d.seal(ctx)
+	}
 	if d.full {
 		d.keepWhole(work, failure)
 	}
@@ -179,6 +191,9 @@ func (d *driver) settle(ctx context.Context) {
 // outcome makes what Run returns.
 func (d *driver) outcome(failure *Error) (Result, error) {
 	r, err := d.m.Result()
+	r.Sealed, r.PeerSealed = d.seals.sent, d.seals.checked
+	r.Wire.Sent += d.seals.wire.Sent
+	r.Wire.Received += d.seals.wire.Received
 	if d.committed && !r.Committed {
 		r.Committed = true
 		r.Refused = d.result.Refused
@@ -279,6 +294,9 @@ func (d *driver) progress() {
 
 // received takes what the reader hands over.
 func (d *driver) received(got incoming) *Error {
+	if d.seals.arrives(d, got) {
+		return nil
+	}
 	if got.err == nil {
 		if err := d.m.Step(Received{got.message, got.receipt}); err != nil {
 			return asError(err)
@@ -388,7 +406,7 @@ func (d *driver) drain(limit <-chan time.Time) {
 
 // wireError returns what the other side is told: nothing of the inside.
 func wireError(e *Error) *Error {
-	told := &Error{ID: e.ID, Code: e.Code, Text: e.Text, Retry: e.Retry}
+	told := &Error{ID: e.ID, Code: e.Code, Text: e.Text, Retry: e.Retry, Reason: e.Reason}
 	if e.Code == CodeInternal {
 		told.Text = "internal error"
 	}

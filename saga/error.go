@@ -55,6 +55,7 @@ type Error struct {
 	Code   Code
 	Text   string // for people; at most MaxErrorText bytes on the wire
 	Retry  bool   // trying again later may help
+	Reason string // with CodeUntrusted: why a session is refused, a keystone.Reason; empty otherwise
 	Remote bool   // not on the wire
 
 	// Err is the local cause, if any; it never travels.
@@ -63,6 +64,9 @@ type Error struct {
 
 // MaxErrorText bounds Error.Text on the wire, in bytes.
 const MaxErrorText = 1024
+
+// MaxErrorReason bounds Error.Reason, in bytes.
+const MaxErrorReason = 32
 
 // Error formats the failure for a person.
 func (m *Error) Error() string {

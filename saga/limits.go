@@ -65,6 +65,8 @@ const (
 
 	// MaxConflicts bounds Commit.Conflicts.
 	MaxConflicts = 32768
+	// MaxSeal bounds Seal.Frame, in bytes.
+	MaxSeal = 64 << 10
 	// MaxFeatures and MaxFeature bound the features of a message and the bytes
 	// of one.
 	MaxFeatures = 64

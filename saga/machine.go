@@ -50,6 +50,10 @@ type Options struct {
 	Forgotten     []ibgib.Hash
 	PeerForgotten []ibgib.Hash
 	Features      []string // protocol features to announce
+
+	// Session and PeerSession are the first frames of the session keystones that speak
+	// for the two sides; zero: none. They enter the transcript.
+	Session, PeerSession ibgib.Addr
 }
 
 // Machine is one side of one saga. It does nothing by itself: Step takes what
@@ -163,6 +167,14 @@ func (m *Machine) aborts() bool { return m.talk.strategy == StrategyAbort }
 
 // ID returns the saga's id; zero for a responder that has no Init yet.
 func (m *Machine) ID() ID { return m.id }
+
+// PeerHas reports whether the other side has announced a feature.
+func (m *Machine) PeerHas(feature string) bool {
+	return slices.Contains(m.talk.features, feature)
+}
+
+// moves reports whether either side has asked for something.
+func (m *Machine) moves() bool { return m.in.asked || m.out.asked }
 
 // Ended reports whether the saga has ended in good order: the other side has
 // nothing more to say. What Work.Send handed out last may still have to be sent.

@@ -57,12 +57,12 @@ func (s Stage) String() string {
 	}
 }
 
-// Message is one of *Init, *Ack, *Delta, *Commit, *Working and *Error. Messages are
+// Message is one of *Init, *Ack, *Delta, *Commit, *Working, *Seal and *Error. Messages are
 // immutable once sent or received.
 type Message interface {
 	// SagaID names the saga that the message belongs to.
 	SagaID() ID
-	// Stage is the stage it belongs to; a *Working and an *Error have none (0).
+	// Stage is the stage it belongs to; a *Working, a *Seal and an *Error have none (0).
 	Stage() Stage
 }
 
@@ -202,7 +202,6 @@ type Commit struct {
 	Aborted    []ibgib.Hash // of these, those that StrategyAbort has left as they were, ascending
 	Refused    uint64       // heads kept out by an admission rule
 	Refusals   []Refusal    // ibGibs that came and were refused, in the order of arrival; the first MaxRefusals
-	Signature  []byte       // over the transcript; empty without keystones
 	LastSeq    uint64       // change log sequence that the other side may keep as its Cursor
 	StoreEpoch [16]byte
 }
@@ -220,6 +219,14 @@ type Refusal struct {
 // part of the transcript.
 type Working struct{ ID ID }
 
+// Seal is a side's signature over the transcript of a saga in which something moved:
+// the next frame of its session keystone, as keystone.AppendFrame writes it. It comes
+// after both commits and is itself no part of the transcript.
+type Seal struct {
+	ID    ID
+	Frame []byte
+}
+
 // Totals counts payload.
 type Totals struct {
 	IbGibs uint64
@@ -232,6 +239,7 @@ func (m *Ack) SagaID() ID     { return m.ID }
 func (m *Delta) SagaID() ID   { return m.ID }
 func (m *Commit) SagaID() ID  { return m.ID }
 func (m *Working) SagaID() ID { return m.ID }
+func (m *Seal) SagaID() ID    { return m.ID }
 func (m *Error) SagaID() ID   { return m.ID }
 
 // Stage returns the stage the message belongs to.
@@ -240,4 +248,5 @@ func (m *Ack) Stage() Stage     { return StageAck }
 func (m *Delta) Stage() Stage   { return StageDelta }
 func (m *Commit) Stage() Stage  { return StageCommit }
 func (m *Working) Stage() Stage { return 0 }
+func (m *Seal) Stage() Stage    { return 0 }
 func (m *Error) Stage() Stage   { return 0 }

@@ -79,13 +79,15 @@ func receiptOf(m Message) Receipt {
 			d.text(string(r.Rule))
 			d.text(r.Detail)
 		}
-		d.text(string(m.Signature))
 		d.number(m.LastSeq)
 		d.raw(m.StoreEpoch[:])
+	case *Seal:
+		d.text(string(m.Frame))
 	case *Error:
 		d.number(uint64(m.Code))
 		d.text(m.Text)
 		d.flag(m.Retry)
+		d.text(m.Reason)
 	}
 	r := Receipt{Bytes: d.bytes}
 	d.sum.Sum(r.Digest[:0])

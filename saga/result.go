@@ -1,6 +1,8 @@
 package saga
 
 import (
+	"slices"
+
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/timeline"
 )
@@ -60,6 +62,9 @@ type Result struct {
 	// Transcript is the record of a saga that had something to move,
 	// dependencies first; nil otherwise.
 	Transcript []ibgib.IbGib
+	// Sealed says that this side has signed the transcript and sent that, PeerSealed
+	// that the other side's signature has come and is good.
+	Sealed, PeerSealed bool
 }
 
 // maxDiffered bounds Result.Differed.
@@ -139,15 +144,15 @@ func (m *Machine) Result() (Result, error) {
 		r.PeerAborted = m.end.peer.Aborted
 		r.PeerRefusals = m.end.peer.Refusals
 	}
-	if !m.Done() || !m.in.asked && !m.out.asked {
+	if !m.Done() || !m.moves() {
 		return r, nil
 	}
-	names := [2]string{m.opts.Self, m.opts.Peer}
+	parties := [2]party{{m.opts.Self, m.opts.Session}, {m.opts.Peer, m.opts.PeerSession}}
 	if m.opts.Role == Responder {
-		names = [2]string{m.opts.Peer, m.opts.Self}
+		slices.Reverse(parties[:])
 	}
 	var err error
-	r.Transcript, err = m.rec.transcript(m.id, names)
+	r.Transcript, err = m.rec.transcript(m.id, parties)
 	return r, err
 }
 

@@ -71,6 +71,15 @@ type Intake interface {
 	Discard() error
 }
 
+// Sealer signs the transcript of a saga in which something moved, and checks the other
+// side's signature. last is the last frame of the transcript, which stands for all.
+type Sealer interface {
+	// Seal returns this side's signature, as Seal.Frame has it. It is durable.
+	Seal(ctx context.Context, last ibgib.Addr) ([]byte, error)
+	// Check returns an error unless frame is the other side's, and keeps it.
+	Check(ctx context.Context, last ibgib.Addr, frame []byte) error
+}
+
 // Refusals is the error of an Intake that has stored all but these.
 type Refusals []*ibgib.Refusal
 

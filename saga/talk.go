@@ -11,9 +11,10 @@ type talk struct {
 	equal                  bool
 	strategy               Strategy // the stricter of both
 	mode                   Mode
-	asked                  Mode // responder: of the Init
-	idle                   int  // messages of the peer in a row that brought the saga no further
-	ungranted              int  // items sent for which no Delta of nothing but credit has come
+	asked                  Mode     // responder: of the Init
+	features               []string // of the other side
+	idle                   int      // messages of the peer in a row that brought the saga no further
+	ungranted              int      // items sent for which no Delta of nothing but credit has come
 }
 
 // receive takes one message: the checks that hold for all of them, then those
@@ -87,6 +88,7 @@ func (m *Machine) receiveInit(init *Init) *Error {
 		return violation(m.id, "the timelines of the scope are out of order")
 	}
 	m.setScope(init.Roots)
+	m.talk.features = init.Features
 	m.talk.strategy = max(m.talk.strategy, init.Strategy)
 	if err := supported(m.id, init.Mode, m.talk.strategy); err != nil {
 		return err
@@ -121,6 +123,9 @@ func (m *Machine) receiveAck(ack *Ack) *Error {
 		return violation(m.id, "an ack out of turn")
 	case !fewFeatures(ack.Features):
 		return overLimit(m.id, "too many features")
+	}
+	if m.know.acks == 0 {
+		m.talk.features = ack.Features
 	}
 	if ack.Equal {
 		if err := m.know.peerForgot(m.id, ack.Forgotten); err != nil {

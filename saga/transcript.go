@@ -17,6 +17,7 @@ import (
 //	frame  ib  sync <sagaId>
 //	       data  {uuid: sagaId, stage}, in the first also isTjp: true, since it is the tjp
 //	       rel8ns  ancestor [sync^gib], syncmsg [the stone],
+//	               identity [the first frame of that side's session keystone], if it has one,
 //	               in all but the first also past [the frame before] and tjp [the first]
 //
 // messages is how many messages that side sent in that stage, digest the hex
@@ -36,9 +37,15 @@ var turns = [...]struct {
 	{Responder, StageCommit},
 }
 
-// transcript makes the stones and frames, dependencies first. names are those of
-// the initiator and the responder.
-func (r *recorder) transcript(id ID, names [2]string) ([]ibgib.IbGib, error) {
+// party is a side as the transcript names it.
+type party struct {
+	name    string
+	session ibgib.Addr // zero: none
+}
+
+// transcript makes the stones and frames, dependencies first. parties are the
+// initiator and the responder.
+func (r *recorder) transcript(id ID, parties [2]party) ([]ibgib.IbGib, error) {
 	var made []ibgib.IbGib
 	var first, last ibgib.Addr
 	for _, t := range turns {
@@ -52,7 +59,7 @@ func (r *recorder) transcript(id ID, names [2]string) ([]ibgib.IbGib, error) {
 			Data: ibgib.Object(
 				ibgib.Member{Name: "sagaId", Value: ibgib.String(id.String())},
 				ibgib.Member{Name: "stage", Value: ibgib.String(t.stage.String())},
-				ibgib.Member{Name: "from", Value: ibgib.String(names[t.side-1])},
+				ibgib.Member{Name: "from", Value: ibgib.String(parties[t.side-1].name)},
 				ibgib.Member{Name: "messages", Value: ibgib.Number(float64(run.messages))},
 				ibgib.Member{Name: "digest", Value: ibgib.String(hex.EncodeToString(run.digest.Sum(nil)))},
 			),
@@ -67,6 +74,9 @@ func (r *recorder) transcript(id ID, names [2]string) ([]ibgib.IbGib, error) {
 		rel8ns := ibgib.Rel8ns{
 			{Name: "ancestor", Addrs: []ibgib.Addr{syncRoot()}},
 			{Name: "syncmsg", Addrs: []ibgib.Addr{stone.Addr()}},
+		}
+		if session := parties[t.side-1].session; !session.IsZero() {
+			rel8ns = append(rel8ns, ibgib.Rel8n{Name: "identity", Addrs: []ibgib.Addr{session}})
 		}
 		if first.IsZero() {
 			data = data.With("isTjp", ibgib.Bool(true))

@@ -219,6 +219,7 @@ type Envelope struct {
 	//	*Envelope_Notice
 	//	*Envelope_KeystoneFrames
 	//	*Envelope_Working
+	//	*Envelope_Seal
 	Kind          isEnvelope_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,6 +350,15 @@ func (x *Envelope) GetWorking() *Working {
 	return nil
 }
 
+func (x *Envelope) GetSeal() *Seal {
+	if x != nil {
+		if x, ok := x.Kind.(*Envelope_Seal); ok {
+			return x.Seal
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Kind interface {
 	isEnvelope_Kind()
 }
@@ -389,6 +399,10 @@ type Envelope_Working struct {
 	Working *Working `protobuf:"bytes,10,opt,name=working,proto3,oneof"`
 }
 
+type Envelope_Seal struct {
+	Seal *Seal `protobuf:"bytes,11,opt,name=seal,proto3,oneof"`
+}
+
 func (*Envelope_Init) isEnvelope_Kind() {}
 
 func (*Envelope_Ack) isEnvelope_Kind() {}
@@ -406,6 +420,8 @@ func (*Envelope_Notice) isEnvelope_Kind() {}
 func (*Envelope_KeystoneFrames) isEnvelope_Kind() {}
 
 func (*Envelope_Working) isEnvelope_Kind() {}
+
+func (*Envelope_Seal) isEnvelope_Kind() {}
 
 // Scope says which timelines a saga is about.
 type Scope struct {
@@ -1494,7 +1510,6 @@ type Commit struct {
 	Received      *Totals                `protobuf:"bytes,3,opt,name=received,proto3" json:"received,omitempty"`
 	Conflicts     []byte                 `protobuf:"bytes,4,opt,name=conflicts,proto3" json:"conflicts,omitempty"` // hashes of roots that have diverged
 	Refused       uint64                 `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`    // heads kept out by an admission rule
-	Signature     []byte                 `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"` // over the transcript
 	Cursor        *Cursor                `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`       // what the other side may keep as its cursor
 	Aborted       []byte                 `protobuf:"bytes,8,opt,name=aborted,proto3" json:"aborted,omitempty"`     // of conflicts, those left as they were
 	Refusals      []*Refusal             `protobuf:"bytes,9,rep,name=refusals,proto3" json:"refusals,omitempty"`
@@ -1565,13 +1580,6 @@ func (x *Commit) GetRefused() uint64 {
 		return x.Refused
 	}
 	return 0
-}
-
-func (x *Commit) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
 }
 
 func (x *Commit) GetCursor() *Cursor {
@@ -1693,19 +1701,65 @@ func (*Working) Descriptor() ([]byte, []int) {
 	return file_sync_proto_rawDescGZIP(), []int{16}
 }
 
+// Seal is a side's signature over the transcript of a saga.
+type Seal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         []byte                 `protobuf:"bytes,1,opt,name=frame,proto3" json:"frame,omitempty"` // the next frame of its session keystone
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seal) Reset() {
+	*x = Seal{}
+	mi := &file_sync_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seal) ProtoMessage() {}
+
+func (x *Seal) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seal.ProtoReflect.Descriptor instead.
+func (*Seal) Descriptor() ([]byte, []int) {
+	return file_sync_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Seal) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
 // Error ends a saga.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=ibgib.sync.v1.Code" json:"code,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`    // for people
-	Retry         bool                   `protobuf:"varint,3,opt,name=retry,proto3" json:"retry,omitempty"` // trying again later may help
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`     // for people
+	Retry         bool                   `protobuf:"varint,3,opt,name=retry,proto3" json:"retry,omitempty"`  // trying again later may help
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"` // why a session is refused
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_sync_proto_msgTypes[17]
+	mi := &file_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1771,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_proto_msgTypes[17]
+	mi := &file_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1784,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_sync_proto_rawDescGZIP(), []int{17}
+	return file_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Error) GetCode() Code {
@@ -1754,6 +1808,13 @@ func (x *Error) GetRetry() bool {
 	return false
 }
 
+func (x *Error) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Hello introduces a peer, and then, in a second one, proves what it knows.
 type Hello struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1761,16 +1822,17 @@ type Hello struct {
 	Genesis         string                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"` // address of the first frame of the primary keystone
 	Session         string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // address of the first frame of the session keystone
 	Nonce           []byte                 `protobuf:"bytes,4,opt,name=nonce,proto3" json:"nonce,omitempty"`     // 32 random bytes
-	Signature       []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
 	MeshSecretProof []byte                 `protobuf:"bytes,6,opt,name=mesh_secret_proof,json=meshSecretProof,proto3" json:"mesh_secret_proof,omitempty"`
 	InviteSecret    []byte                 `protobuf:"bytes,7,opt,name=invite_secret,json=inviteSecret,proto3" json:"invite_secret,omitempty"` // a proof of it
+	Known           []byte                 `protobuf:"bytes,8,opt,name=known,proto3" json:"known,omitempty"`                                   // hash of the newest frame that the sender has of the receiver's primary keystone
+	SessionKnown    []byte                 `protobuf:"bytes,9,opt,name=session_known,json=sessionKnown,proto3" json:"session_known,omitempty"` // the same of the receiver's session keystone
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_sync_proto_msgTypes[18]
+	mi := &file_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1844,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_proto_msgTypes[18]
+	mi := &file_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1857,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Hello) GetFeatures() []string {
@@ -1826,13 +1888,6 @@ func (x *Hello) GetNonce() []byte {
 	return nil
 }
 
-func (x *Hello) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
-}
-
 func (x *Hello) GetMeshSecretProof() []byte {
 	if x != nil {
 		return x.MeshSecretProof
@@ -1843,6 +1898,20 @@ func (x *Hello) GetMeshSecretProof() []byte {
 func (x *Hello) GetInviteSecret() []byte {
 	if x != nil {
 		return x.InviteSecret
+	}
+	return nil
+}
+
+func (x *Hello) GetKnown() []byte {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *Hello) GetSessionKnown() []byte {
+	if x != nil {
+		return x.SessionKnown
 	}
 	return nil
 }
@@ -1858,7 +1927,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_sync_proto_msgTypes[19]
+	mi := &file_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1939,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_proto_msgTypes[19]
+	mi := &file_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1952,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Notice) GetShareId() string {
@@ -1906,7 +1975,7 @@ type KeystoneFrames struct {
 	Genesis       string                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // address of the keystone's first frame
 	Known         []byte                 `protobuf:"bytes,2,opt,name=known,proto3" json:"known,omitempty"`     // hash of the newest frame that the asking side has
 	Reply         bool                   `protobuf:"varint,3,opt,name=reply,proto3" json:"reply,omitempty"`    // frames are brought, oldest first, even if there are none
-	Frames        [][]byte               `protobuf:"bytes,4,rep,name=frames,proto3" json:"frames,omitempty"`   // stored forms
+	Frames        [][]byte               `protobuf:"bytes,4,rep,name=frames,proto3" json:"frames,omitempty"`   // stored forms, or deltas
 	More          bool                   `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`      // another reply follows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1914,7 +1983,7 @@ type KeystoneFrames struct {
 
 func (x *KeystoneFrames) Reset() {
 	*x = KeystoneFrames{}
-	mi := &file_sync_proto_msgTypes[20]
+	mi := &file_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +1995,7 @@ func (x *KeystoneFrames) String() string {
 func (*KeystoneFrames) ProtoMessage() {}
 
 func (x *KeystoneFrames) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_proto_msgTypes[20]
+	mi := &file_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2008,7 @@ func (x *KeystoneFrames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeystoneFrames.ProtoReflect.Descriptor instead.
 func (*KeystoneFrames) Descriptor() ([]byte, []int) {
-	return file_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *KeystoneFrames) GetGenesis() string {
@@ -1982,7 +2051,7 @@ var File_sync_proto protoreflect.FileDescriptor
 const file_sync_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"sync.proto\x12\ribgib.sync.v1\"\xee\x03\n" +
+	"sync.proto\x12\ribgib.sync.v1\"\x99\x04\n" +
 	"\bEnvelope\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\fR\x06sagaId\x12)\n" +
 	"\x04init\x18\x02 \x01(\v2\x13.ibgib.sync.v1.InitH\x00R\x04init\x12&\n" +
@@ -1994,8 +2063,9 @@ const file_sync_proto_rawDesc = "" +
 	"\x06notice\x18\b \x01(\v2\x15.ibgib.sync.v1.NoticeH\x00R\x06notice\x12H\n" +
 	"\x0fkeystone_frames\x18\t \x01(\v2\x1d.ibgib.sync.v1.KeystoneFramesH\x00R\x0ekeystoneFrames\x122\n" +
 	"\aworking\x18\n" +
-	" \x01(\v2\x16.ibgib.sync.v1.WorkingH\x00R\aworkingB\x06\n" +
-	"\x04kindJ\x04\b\v\x10\x10\"@\n" +
+	" \x01(\v2\x16.ibgib.sync.v1.WorkingH\x00R\aworking\x12)\n" +
+	"\x04seal\x18\v \x01(\v2\x13.ibgib.sync.v1.SealH\x00R\x04sealB\x06\n" +
+	"\x04kindJ\x04\b\f\x10\x10\"@\n" +
 	"\x05Scope\x12\x1b\n" +
 	"\tshare_ids\x18\x01 \x03(\tR\bshareIds\x12\x14\n" +
 	"\x05roots\x18\x02 \x01(\fR\x05rootsJ\x04\b\x03\x10\x10\"@\n" +
@@ -2084,35 +2154,39 @@ const file_sync_proto_rawDesc = "" +
 	"has_millis\x18\x05 \x01(\bR\thasMillis\"6\n" +
 	"\x06Totals\x12\x16\n" +
 	"\x06ibgibs\x18\x01 \x01(\x04R\x06ibgibs\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\xc2\x02\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\xaa\x02\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x121\n" +
 	"\breceived\x18\x03 \x01(\v2\x15.ibgib.sync.v1.TotalsR\breceived\x12\x1c\n" +
 	"\tconflicts\x18\x04 \x01(\fR\tconflicts\x12\x18\n" +
-	"\arefused\x18\x05 \x01(\x04R\arefused\x12\x1c\n" +
-	"\tsignature\x18\x06 \x01(\fR\tsignature\x12-\n" +
+	"\arefused\x18\x05 \x01(\x04R\arefused\x12-\n" +
 	"\x06cursor\x18\a \x01(\v2\x15.ibgib.sync.v1.CursorR\x06cursor\x12\x18\n" +
 	"\aaborted\x18\b \x01(\fR\aaborted\x122\n" +
-	"\brefusals\x18\t \x03(\v2\x16.ibgib.sync.v1.RefusalR\brefusalsJ\x04\b\n" +
+	"\brefusals\x18\t \x03(\v2\x16.ibgib.sync.v1.RefusalR\brefusalsJ\x04\b\x06\x10\aJ\x04\b\n" +
 	"\x10\x10\"O\n" +
 	"\aRefusal\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detailJ\x04\b\x04\x10\b\"\x0f\n" +
-	"\aWorkingJ\x04\b\x01\x10\b\"`\n" +
+	"\aWorkingJ\x04\b\x01\x10\b\"\"\n" +
+	"\x04Seal\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\fR\x05frameJ\x04\b\x02\x10\b\"x\n" +
 	"\x05Error\x12'\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x13.ibgib.sync.v1.CodeR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
-	"\x05retry\x18\x03 \x01(\bR\x05retryJ\x04\b\x04\x10\x05\"\xe2\x01\n" +
+	"\x05retry\x18\x03 \x01(\bR\x05retry\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reasonJ\x04\b\x04\x10\x05\"\x85\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\tR\agenesis\x12\x18\n" +
 	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
-	"\x05nonce\x18\x04 \x01(\fR\x05nonce\x12\x1c\n" +
-	"\tsignature\x18\x05 \x01(\fR\tsignature\x12*\n" +
+	"\x05nonce\x18\x04 \x01(\fR\x05nonce\x12*\n" +
 	"\x11mesh_secret_proof\x18\x06 \x01(\fR\x0fmeshSecretProof\x12#\n" +
-	"\rinvite_secret\x18\a \x01(\fR\finviteSecretJ\x04\b\b\x10\x10\"]\n" +
+	"\rinvite_secret\x18\a \x01(\fR\finviteSecret\x12\x14\n" +
+	"\x05known\x18\b \x01(\fR\x05known\x12#\n" +
+	"\rsession_known\x18\t \x01(\fR\fsessionKnownJ\x04\b\x05\x10\x06J\x04\b\n" +
+	"\x10\x10\"]\n" +
 	"\x06Notice\x12\x19\n" +
 	"\bshare_id\x18\x01 \x01(\tR\ashareId\x122\n" +
 	"\ttimelines\x18\x02 \x03(\v2\x14.ibgib.sync.v1.EntryR\ttimelinesJ\x04\b\x03\x10\b\"\x88\x01\n" +
@@ -2158,7 +2232,7 @@ func file_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sync_proto_goTypes = []any{
 	(Mode)(0),              // 0: ibgib.sync.v1.Mode
 	(Strategy)(0),          // 1: ibgib.sync.v1.Strategy
@@ -2180,51 +2254,53 @@ var file_sync_proto_goTypes = []any{
 	(*Commit)(nil),         // 17: ibgib.sync.v1.Commit
 	(*Refusal)(nil),        // 18: ibgib.sync.v1.Refusal
 	(*Working)(nil),        // 19: ibgib.sync.v1.Working
-	(*Error)(nil),          // 20: ibgib.sync.v1.Error
-	(*Hello)(nil),          // 21: ibgib.sync.v1.Hello
-	(*Notice)(nil),         // 22: ibgib.sync.v1.Notice
-	(*KeystoneFrames)(nil), // 23: ibgib.sync.v1.KeystoneFrames
+	(*Seal)(nil),           // 20: ibgib.sync.v1.Seal
+	(*Error)(nil),          // 21: ibgib.sync.v1.Error
+	(*Hello)(nil),          // 22: ibgib.sync.v1.Hello
+	(*Notice)(nil),         // 23: ibgib.sync.v1.Notice
+	(*KeystoneFrames)(nil), // 24: ibgib.sync.v1.KeystoneFrames
 }
 var file_sync_proto_depIdxs = []int32{
 	8,  // 0: ibgib.sync.v1.Envelope.init:type_name -> ibgib.sync.v1.Init
 	9,  // 1: ibgib.sync.v1.Envelope.ack:type_name -> ibgib.sync.v1.Ack
 	11, // 2: ibgib.sync.v1.Envelope.delta:type_name -> ibgib.sync.v1.Delta
 	17, // 3: ibgib.sync.v1.Envelope.commit:type_name -> ibgib.sync.v1.Commit
-	20, // 4: ibgib.sync.v1.Envelope.error:type_name -> ibgib.sync.v1.Error
-	21, // 5: ibgib.sync.v1.Envelope.hello:type_name -> ibgib.sync.v1.Hello
-	22, // 6: ibgib.sync.v1.Envelope.notice:type_name -> ibgib.sync.v1.Notice
-	23, // 7: ibgib.sync.v1.Envelope.keystone_frames:type_name -> ibgib.sync.v1.KeystoneFrames
+	21, // 4: ibgib.sync.v1.Envelope.error:type_name -> ibgib.sync.v1.Error
+	22, // 5: ibgib.sync.v1.Envelope.hello:type_name -> ibgib.sync.v1.Hello
+	23, // 6: ibgib.sync.v1.Envelope.notice:type_name -> ibgib.sync.v1.Notice
+	24, // 7: ibgib.sync.v1.Envelope.keystone_frames:type_name -> ibgib.sync.v1.KeystoneFrames
 	19, // 8: ibgib.sync.v1.Envelope.working:type_name -> ibgib.sync.v1.Working
-	6,  // 9: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
-	0,  // 10: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 11: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
-	4,  // 12: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
-	5,  // 13: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 14: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 15: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
-	0,  // 16: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 17: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
-	5,  // 18: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 19: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 20: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 21: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
-	12, // 22: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
-	13, // 23: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
-	6,  // 24: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 25: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 26: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
-	14, // 27: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
-	15, // 28: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
-	16, // 29: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
-	5,  // 30: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
-	18, // 31: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
-	2,  // 32: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
-	6,  // 33: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	20, // 9: ibgib.sync.v1.Envelope.seal:type_name -> ibgib.sync.v1.Seal
+	6,  // 10: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
+	0,  // 11: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 12: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
+	4,  // 13: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
+	5,  // 14: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 15: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 16: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
+	0,  // 17: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 18: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
+	5,  // 19: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 20: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 21: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 22: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
+	12, // 23: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
+	13, // 24: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
+	6,  // 25: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 26: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 27: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
+	14, // 28: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
+	15, // 29: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
+	16, // 30: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
+	5,  // 31: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
+	18, // 32: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
+	2,  // 33: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
+	6,  // 34: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_sync_proto_init() }
@@ -2242,6 +2318,7 @@ func file_sync_proto_init() {
 		(*Envelope_Notice)(nil),
 		(*Envelope_KeystoneFrames)(nil),
 		(*Envelope_Working)(nil),
+		(*Envelope_Seal)(nil),
 	}
 	file_sync_proto_msgTypes[10].OneofWrappers = []any{
 		(*Item_Full)(nil),
@@ -2254,7 +2331,7 @@ func file_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_proto_rawDesc), len(file_sync_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
