@@ -83,6 +83,7 @@ func (a *attack) offer(all []ibgib.IbGib) {
 // victim has ended it.
 func (a *attack) talk(attack func(a *attack)) error {
 	a.Helper()
+	a.believed(a.T, a.by)
 	if err := a.by.Connect(a.Context(), a.at); err != nil {
 		a.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 }
 
 // first waits for the stream on which the victim begins a saga. On others it wants to
-// meet the attacker, who meets nobody.
+// meet the attacker, who lets it.
 func (a *attack) first(streams <-chan network.Stream, ended <-chan error) *saga.Init {
 	a.Helper()
 	for {
@@ -139,8 +140,12 @@ func (a *attack) first(streams <-chan network.Stream, ended <-chan error) *saga.
 				a.Fatal(err)
 			}
 			if m, err := protocol.Decode(b); err == nil {
-				if init, ok := m.(*saga.Init); ok {
-					return init
+				switch m := m.(type) {
+				case *saga.Init:
+					return m
+				case *protocol.Hello:
+					a.met(m)
+					continue
 				}
 			}
 		}

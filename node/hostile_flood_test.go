@@ -34,6 +34,7 @@ func TestFloods(t *testing.T) {
 			if err := f.from.Connect(t.Context(), r.at); err != nil {
 				t.Fatal(err)
 			}
+			r.believed(t, f.from)
 			meter := startMeter()
 			ends := make(chan saga.Message, f.streams)
 			var streams sync.WaitGroup
@@ -120,6 +121,7 @@ func TestHostileNotices(t *testing.T) {
 		asked++
 		_, _ = s.Write([]byte("nonsense"))
 	})
+	r.believed(t, r.evil)
 	if err := r.evil.Connect(t.Context(), r.at); err != nil {
 		t.Fatal(err)
 	}

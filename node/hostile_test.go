@@ -37,6 +37,8 @@ type arena struct {
 	note   ibgib.Addr // a timeline that the friend changes before each of its syncs
 	own    timeline.Entry
 
+	personas personas
+
 	cases   int
 	idle    int64 // live heap before all cases
 	worst   cost

@@ -225,7 +225,7 @@ func outcomeOf(err error) scheduler.Outcome {
 	}
 	switch e.Code {
 	case saga.CodeUntrusted:
-		if e.Remote {
+		if e.Remote && !e.Retry {
 			return scheduler.Refused
 		}
 		return scheduler.Lost

@@ -107,6 +107,10 @@ func (l *live) compare(ctx context.Context, named []timeline.Entry) (lacking []s
 func (l *live) notice(ctx context.Context, p peer.ID, notice *protocol.Notice) {
 	ctx, cancel := context.WithTimeout(ctx, comparing)
 	defer cancel()
+	if _, err := l.n.proved(ctx, p); err != nil {
+		l.n.log.Debug("notice not taken", "peer", p, "error", err)
+		return
+	}
 	lacking, same, err := l.compare(ctx, notice.Timelines)
 	if err != nil {
 		l.n.log.Debug("notice not taken", "peer", p, "error", err)
@@ -150,6 +154,9 @@ func (l *live) send(ctx context.Context, a scheduler.Notify) (left []ibgib.Hash,
 	}
 	if len(n.Timelines) == 0 {
 		return nil, nil
+	}
+	if _, err := l.n.prove(ctx, l.host, peer.AddrInfo{ID: p}); err != nil {
+		return nil, err
 	}
 	return left, protocol.Notify(ctx, l.host, p, n, l.n.wire)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 
@@ -120,18 +121,18 @@ func (n *Node) welcome(h host.Host) func(context.Context, *protocol.Meeting) {
 		}
 		fresh := n.redeemed(m)
 		fresh = n.judge(m) || fresh
-		if err := m.End(ctx); err != nil {
-			n.log.Debug("meeting not ended in good order", "peer", m.Peer, "error", err)
-		}
+		err := n.conclude(ctx, m, false)
 		if fresh {
 			n.trust.changed(m.Peer, PeerTrusted)
 		}
-		n.learn(ctx, h, m)
+		n.learn(ctx, h, m, err == nil && m.HasSessions())
 	}
 }
 
 // greet meets a peer that this node connects to.
 func (n *Node) greet(ctx context.Context, h host.Host, to peer.AddrInfo) error {
+	end := n.sessions.begin(to.ID)
+	defer end()
 	m, err := protocol.Meet(ctx, h, to, n.introduction(), n.wire)
 	if err != nil {
 		var e *saga.Error
@@ -143,14 +144,42 @@ func (n *Node) greet(ctx context.Context, h host.Host, to peer.AddrInfo) error {
 		return err
 	}
 	fresh := n.judge(m)
-	err = m.End(ctx)
+	err = n.conclude(ctx, m, true)
 	if fresh {
 		n.trust.changed(m.Peer, PeerTrusted)
 	}
+	end()
+	n.learn(ctx, h, m, err == nil && m.HasSessions())
+	return err
+}
+
+// conclude lets both sides of a meeting prove who they are, and ends it.
+func (n *Node) conclude(ctx context.Context, m *protocol.Meeting, initiator bool) error {
+	end := n.sessions.begin(m.Peer)
+	defer end()
+	err := n.exchange(ctx, m, initiator)
 	if err == nil {
-		n.learn(ctx, h, m)
+		err = m.End(ctx)
+	} else {
+		m.Fail(ctx, err)
+	}
+	if session, parsed := ibgib.ParseAddr(m.Said().Genesis); parsed == nil && err == nil && m.HasSessions() {
+		n.sessions.took(m.Peer, shown{m.Conn(), session})
+	}
+	if err != nil {
+		n.log.Log(ctx, levelOfMeeting(err), "a meeting has failed", "peer", m.Peer, "error", err)
 	}
 	return err
+}
+
+// levelOfMeeting says how loudly the failure of a meeting is to be told: a peer that is
+// trusted and cannot prove who it is concerns a person.
+func levelOfMeeting(err error) slog.Level {
+	var e *saga.Error
+	if errors.As(err, &e) && e.Code == saga.CodeUntrusted && e.Reason != "" {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // judge decides whether a peer that has introduced itself is trusted for that, and

@@ -67,6 +67,7 @@ type Node struct {
 	trust     *trust
 	store     *blockstore.Store
 	view      *blockstore.View // of the default share
+	sessions  *sessions
 	sagas     *sagas
 	lastSyncs *lastSyncs
 	wants     *wants
@@ -174,6 +175,11 @@ func open(cfg Config) (*Node, error) {
 	if err := n.openIdentity(cfg.Passphrase); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	own, err := identity.OpenSessions(dir.Sessions(), n.self, n.id.id.String())
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	n.sessions = newSessions(own)
 	return n, nil
 }
 

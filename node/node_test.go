@@ -133,6 +133,7 @@ func silentPeer(t *testing.T, n *node.Node) (host.Host, *protocol.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	node.Believe(t, h, *to)
 	conn, err := protocol.Dial(t.Context(), h, *to, protocol.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func (n *Node) Accept(ctx context.Context, invite string) (Peer, error) {
 func (n *Node) accept(ctx context.Context, i invitation) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	h, _, release, err := n.dialer()
+	h, release, err := n.dialer()
 	if err != nil {
 		return err
 	}
@@ -88,20 +88,17 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 	if addr := m.Conn().RemoteMultiaddr(); len(i.peer.Addrs) == 0 {
 		n.contacts.saw(i.peer.ID, []ma.Multiaddr{addr})
 	}
-	err = m.End(ctx)
+	err = n.conclude(ctx, m, true)
 	if fresh {
 		n.trust.changed(i.peer.ID, PeerTrusted)
 	}
-	if err != nil {
-		n.log.Debug("meeting not ended in good order", "peer", i.peer.ID, "error", err)
-	}
-	n.learn(ctx, h, m)
+	n.learn(ctx, h, m, err == nil && m.HasSessions())
 	return nil
 }
 
 // introduction is what this node says of itself in meetings.
 func (n *Node) introduction() protocol.Self {
-	return protocol.Self{Secret: n.mesh.secret, Genesis: func() string { return n.self.Genesis().String() }}
+	return protocol.Self{Secret: n.mesh.secret, Genesis: func() string { return n.self.Genesis().String() }, Session: n.session}
 }
 
 // redeemed trusts a peer that has given a proof of an invite of this node. fresh tells

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/keystone"
+	"github.com/ibgib/ibgib-node/node/internal/identity"
 	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/timeline"
 )
@@ -26,6 +28,8 @@ const (
 	// maxAsked bounds the questions about one keystone after one meeting; the rest is
 	// asked after the next.
 	maxAsked = 64
+	// maxShown bounds the frames of one answer: to write one takes some 2 ms.
+	maxShown = 64
 	// announceTimeout bounds how long connected peers are told of a change of this
 	// node's keystone.
 	announceTimeout = 5 * time.Second
@@ -33,9 +37,10 @@ const (
 	maxAnnounced = 8
 )
 
-// learn asks a peer that has just been met about keystones. It does nothing for a
+// learn asks a peer that has just been met about keystones: its own, if it has not shown
+// it in the meeting, and this node's, if that is to be confirmed. It does nothing for a
 // peer that is not trusted, nor for one that does not trust this node.
-func (n *Node) learn(ctx context.Context, h host.Host, m *protocol.Meeting) {
+func (n *Node) learn(ctx context.Context, h host.Host, m *protocol.Meeting, shown bool) {
 	if _, trusted := n.trust.trusts(m.Peer); !trusted {
 		return
 	}
@@ -43,6 +48,9 @@ func (n *Node) learn(ctx context.Context, h host.Host, m *protocol.Meeting) {
 	defer cancel()
 	if err := n.confirm(ctx, h, m.Peer); err != nil {
 		n.log.Debug("the own keystone was not confirmed", "peer", m.Peer, "error", err)
+	}
+	if shown {
+		return
 	}
 	if err := n.learnFrom(ctx, h, m); err != nil {
 		n.log.Debug("keystone of a peer not learned", "peer", m.Peer, "error", err)
@@ -78,58 +86,80 @@ func (n *Node) learnFrom(ctx context.Context, h host.Host, m *protocol.Meeting) 
 	}
 	_, err := n.fetchKeystone(ctx, h, m.Peer, bound)
 	next, unreadable := ibgib.ParseAddr(m.Genesis)
-	before, unknown := n.book.History(bound)
-	if unreadable != nil || unknown != nil || !before.RotatedTo(next) {
+	if unreadable != nil || next == bound {
 		n.review(bound)
 		return err
 	}
-	// The old keystone has handed over, so its trust goes to the new one.
-	if err := n.trust.rotate(m.Peer, bound, next); err != nil {
-		return err
+	moved, failed := n.moveTrust(m.Peer, bound, next)
+	if !moved || failed != nil {
+		n.review(bound)
+		return errors.Join(err, failed)
 	}
-	n.log.Info("a trusted peer has rotated its keystone", "peer", m.Peer, "before", bound, "now", next)
 	_, err = n.fetchKeystone(ctx, h, m.Peer, next)
 	n.review(next)
 	return err
+}
+
+// moveTrust gives the trust in a peer's keystone to the next one, if that has been handed
+// over to.
+func (n *Node) moveTrust(p peer.ID, from, to ibgib.Addr) (moved bool, err error) {
+	h, unknown := n.book.History(from)
+	if unknown != nil || !h.RotatedTo(to) {
+		return false, nil
+	}
+	if err := n.trust.rotate(p, from, to); err != nil {
+		return false, err
+	}
+	n.log.Info("a trusted peer has rotated its keystone", "peer", p, "before", from, "now", to)
+	return true, nil
 }
 
 // fetchKeystone asks a peer for the frames of a keystone that this node lacks, and
 // takes those that are valid. It returns the newest one that the peer has.
 func (n *Node) fetchKeystone(ctx context.Context, h host.Host, p peer.ID, genesis ibgib.Addr) (newest ibgib.Hash, err error) {
 	for range maxAsked {
-		var known ibgib.Hash
-		if have, err := n.book.History(genesis); err == nil {
-			known = have.Tip().Hash()
-		}
+		known := n.newest(genesis)
 		answer, err := protocol.AskKeystone(ctx, h, p, genesis.String(), known, n.wire)
 		if err != nil {
 			return newest, err
 		}
 		newest = answer.Known
-		frames := make([]ibgib.IbGib, len(answer.Frames))
-		for i, raw := range answer.Frames {
-			if frames[i], err = ibgib.Verify(raw); err != nil {
-				return newest, err
-			}
-		}
-		if len(frames) == 0 {
-			return newest, nil
-		}
-		if of, _ := timeline.Claims(frames[0]); of != genesis {
-			return newest, fmt.Errorf("frames of the keystone %s, not %s", of, genesis)
-		}
-		after, err := n.book.Extend(ctx, p.String(), frames)
-		if err != nil {
+		if err := n.takeFrames(ctx, p, genesis, known, answer); err != nil || !answer.More {
 			return newest, err
 		}
-		if !answer.More || after.Tip().Hash() == known {
+		if after := n.newest(genesis); after == known {
 			return newest, nil
 		}
 	}
 	return newest, nil
 }
 
-// review withdraws trust from those whose keystone is revoked or disputed.
+// takeFrames takes the frames of a keystone that a peer brings: those that follow the
+// frame known, or all of them.
+func (n *Node) takeFrames(ctx context.Context, p peer.ID, genesis ibgib.Addr, known ibgib.Hash, brought *protocol.KeystoneFrames) error {
+	if len(brought.Frames) == 0 {
+		return nil
+	}
+	prev, err := n.book.Frame(ctx, genesis, known)
+	if err != nil && !errors.Is(err, identity.ErrUnknown) {
+		return err // of another keystone, after which nothing is written as a delta
+	}
+	frames := make([]ibgib.IbGib, len(brought.Frames))
+	for i, item := range brought.Frames {
+		if frames[i], err = keystone.ReadFrame(prev, item); err != nil {
+			return err
+		}
+		prev = frames[i]
+	}
+	if of, _ := timeline.Claims(frames[0]); of != genesis {
+		return fmt.Errorf("frames of the keystone %s, not %s", of, genesis)
+	}
+	_, err = n.book.Extend(ctx, p.String(), frames)
+	return err
+}
+
+// review withdraws trust from those whose keystone is revoked or disputed. One that has
+// handed over authorises nothing either, but the peer can still show its new one.
 func (n *Node) review(genesis ibgib.Addr) {
 	h, err := n.book.History(genesis)
 	if err != nil {
@@ -140,6 +170,9 @@ func (n *Node) review(genesis ibgib.Addr) {
 	case keystone.Disputed:
 		by = byDispute
 	case keystone.Revoked:
+		if h.HandedOver() {
+			return
+		}
 		by = byRevocation
 	default:
 		return
@@ -156,7 +189,7 @@ func (n *Node) review(genesis ibgib.Addr) {
 }
 
 // answerKeystone is Keystone of protocol.Handlers: a trusted peer may ask about this
-// node's keystones and about its own.
+// node's keystones, the session between the two, and about its own.
 func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
 	answer := new(protocol.KeystoneFrames)
 	genesis, err := ibgib.ParseAddr(ask.Genesis)
@@ -164,20 +197,29 @@ func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.Keys
 		return answer, nil
 	}
 	own := n.self.Summary()
-	isOwn := genesis == own.Genesis || slices.Contains(own.Previous, genesis)
-	if !isOwn && n.trust.keystone(p) != genesis || genesis == own.Genesis && !own.Confirmed {
+	session := genesis == n.sessions.own.Of(p.String())
+	isOwn := session || genesis == own.Genesis || slices.Contains(own.Previous, genesis)
+	if !isOwn && n.trust.keystone(p) != genesis || (session || genesis == own.Genesis) && !own.Confirmed {
 		return answer, nil // nothing to show, or nothing that is certain
 	}
+	return n.framesAfter(ctx, genesis, ask.Known)
+}
+
+// framesAfter returns the frames of a keystone that follow a known one, all of them if
+// that is none of it: as many as fit into a message. What is not kept here has none.
+func (n *Node) framesAfter(ctx context.Context, genesis ibgib.Addr, known ibgib.Hash) (*protocol.KeystoneFrames, error) {
+	answer := new(protocol.KeystoneFrames)
 	h, err := n.book.History(genesis)
 	if err != nil {
 		return answer, nil
 	}
 	answer.Known = h.Tip().Hash()
+	var prev ibgib.IbGib
 	first := 0
-	for i := h.Len() - 1; i >= 0; i-- {
-		if hash, _ := h.Addr(i).Hash(); hash == ask.Known {
-			first = i + 1
-			break
+	if at, ok := h.Place(known); ok {
+		first = at + 1
+		if prev, err = n.book.Frame(ctx, genesis, known); err != nil {
+			return nil, err
 		}
 	}
 	for size := 0; first < h.Len(); first++ {
@@ -185,12 +227,12 @@ func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.Keys
 		if err != nil {
 			return nil, err
 		}
-		raw := list[0].Stored()
-		if size += len(raw); len(answer.Frames) == protocol.MaxFrames || size > protocol.MaxKeystoneReply && len(answer.Frames) > 0 {
+		item := keystone.AppendFrame(nil, prev, list[0])
+		if size += len(item); len(answer.Frames) == maxShown || size > protocol.MaxKeystoneReply && len(answer.Frames) > 0 {
 			answer.More = true
 			break
 		}
-		answer.Frames = append(answer.Frames, raw)
+		answer.Frames, prev = append(answer.Frames, item), list[0]
 	}
 	return answer, nil
 }

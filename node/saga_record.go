@@ -26,7 +26,8 @@ const (
 // top that says how the saga went here. A saga that had nothing to move leaves
 // nothing behind.
 //
-// That frame follows the last of the transcript. Its data are
+// That frame follows the last of the transcript. Like those it links to the first
+// frames of the session keystones that speak in it, as identity. Its data are
 //
 //	uuid                   the saga id
 //	stage                  "record"
@@ -51,15 +52,32 @@ func (n *Node) keepRecord(ctx context.Context, p peer.ID, role saga.Role, began 
 		return nil
 	}
 	tjp, last := r.Transcript[first], r.Transcript[len(r.Transcript)-1]
-	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, role, began, r)...), ibgib.Rel8ns{
+	rel8ns := ibgib.Rel8ns{
 		{Name: "ancestor", Addrs: last.Rel("ancestor")},
 		{Name: "past", Addrs: []ibgib.Addr{last.Addr()}},
 		{Name: "tjp", Addrs: []ibgib.Addr{tjp.Addr()}},
-	})
+	}
+	if sessions := identities(r.Transcript); len(sessions) > 0 {
+		rel8ns = append(rel8ns, ibgib.Rel8n{Name: "identity", Addrs: sessions})
+	}
+	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, role, began, r)...), rel8ns)
 	if err != nil {
 		return err
 	}
 	return n.keepLocal(ctx, p, append(r.Transcript, record))
+}
+
+// identities returns the first frames of the sessions that speak in a transcript.
+func identities(transcript []ibgib.IbGib) []ibgib.Addr {
+	var list []ibgib.Addr
+	for _, g := range transcript {
+		for _, a := range g.Rel("identity") {
+			if !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
 }
 
 // keepFailure stores what a saga that failed has come to, if anything moved in it.

@@ -51,6 +51,10 @@ func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn sag
 		// Trust may have been withdrawn before the saga had its place.
 		err = n.trust.Authorize(ctx, p)
 	}
+	var with proof
+	if err == nil {
+		with, err = n.proved(run, p)
+	}
 	if err != nil {
 		var refusal *saga.Error
 		if errors.As(err, &refusal) {
@@ -59,19 +63,20 @@ func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn sag
 		}
 		return err
 	}
-	result, err = n.runSaga(run, p, open.Roots, saga.Config{Role: saga.Responder, Conn: conn}, nil)
+	result, err = n.runSaga(run, p, with, open.Roots, saga.Config{Role: saga.Responder, Conn: conn}, nil)
 	return err
 }
 
 // ignoreNotice takes notices for a node that syncs only when it is asked to.
 func ignoreNotice(context.Context, peer.ID, *protocol.Notice) {}
 
-// runSaga runs one saga of either role and keeps its record. roots are what it is
-// about; cfg has the role, the connection and what else differs. progress may be
+// runSaga runs one saga of either role and keeps its record. with is what the peer has
+// proved; roots are what it is about; cfg has the role, the connection and what else differs. progress may be
 // nil.
-func (n *Node) runSaga(ctx context.Context, p peer.ID, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
+func (n *Node) runSaga(ctx context.Context, p peer.ID, with proof, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
 	began := n.now()
 	cfg.Self, cfg.Peer = n.id.id.String(), p.String()
+	cfg.Session, cfg.PeerSession, cfg.Sealer = with.own, with.peer.Genesis, sealer{n, p, with}
 	cfg.Strategy = max(cfg.Strategy, n.strategy)
 	cfg.IdleTimeout = n.idle
 	cfg.Blocks, cfg.Index = n.view.Reader(), n.view

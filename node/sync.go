@@ -173,20 +173,26 @@ func (n *Node) checkTarget(p peer.ID) error {
 
 // initiate begins one saga and runs it to its end.
 func (n *Node) initiate(ctx context.Context, to peer.AddrInfo, opts SyncOptions, roots []ibgib.Hash, progress func(SyncProgress)) (saga.Result, error) {
-	return n.openSaga(ctx, to, roots, func(ctx context.Context, conn saga.Conn, id saga.ID) (saga.Result, error) {
+	run := func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error) {
 		cfg := saga.Config{Role: saga.Initiator, ID: id, Conn: conn, Mode: opts.Mode, Strategy: opts.Strategy, Roots: roots}
-		return n.runSaga(ctx, to.ID, roots, cfg, progress)
-	})
+		return n.runSaga(ctx, to.ID, with, roots, cfg, progress)
+	}
+	result, err := n.openSaga(ctx, to, roots, run)
+	if lostProof(err) {
+		n.sessions.forget(to.ID)
+		return n.openSaga(ctx, to, roots, run)
+	}
+	return result, err
 }
 
 // openSaga takes a place for a saga, opens a connection for it, and runs it.
-func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Hash, run func(ctx context.Context, conn saga.Conn, id saga.ID) (saga.Result, error)) (result saga.Result, err error) {
+func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Hash, run func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error)) (result saga.Result, err error) {
 	ctx, place, err := n.sagas.begin(ctx, sagaKey{to.ID, scopeOf(roots), saga.Initiator})
 	if err != nil {
 		return result, err
 	}
 	defer func() { place.end(result, err) }()
-	h, alone, release, err := n.dialer()
+	h, release, err := n.dialer()
 	if err != nil {
 		return result, err
 	}
@@ -198,10 +204,11 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 		return result, &saga.Error{Code: saga.CodeUnreachable, Text: "no address of it is known here; name one, as the command id of that node shows it"}
 	}
 
-	if alone { // a started node meets all whom it connects to
-		if err := n.meetFirst(ctx, h, to); err != nil {
-			return result, err
-		}
+	with, err := n.prove(ctx, h, to)
+	if err != nil {
+		n.lastSyncs.note(to.ID, n.now(), result, err)
+		n.tellSaga(to.ID, saga.Initiator, len(roots)).end(result, err)
+		return result, err
 	}
 	conn, err := protocol.Dial(ctx, h, to, n.wire)
 	if err != nil {
@@ -217,21 +224,7 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 		conn.Abort()
 		return result, err
 	}
-	return run(ctx, conn, id)
-}
-
-// meetFirst meets a peer before a saga, so that both sides learn what has become of
-// the other's keystone. A peer that meets nobody is no worse for that; the error is for
-// one that no connection leads to, or that is trusted no longer.
-func (n *Node) meetFirst(ctx context.Context, h host.Host, to peer.AddrInfo) error {
-	err := n.greet(ctx, h, to)
-	if err != nil && !isLinked(h, to.ID) {
-		return err
-	}
-	if err != nil {
-		n.log.Debug("peer not met before a sync", "peer", to.ID, "error", err)
-	}
-	return n.checkTarget(to.ID)
+	return run(ctx, conn, id, with)
 }
 
 // reachable tells whether a host is connected to a peer or knows an address of it.
@@ -239,18 +232,18 @@ func reachable(h host.Host, p peer.ID) bool {
 	return isLinked(h, p) || len(h.Peerstore().Addrs(p)) > 0
 }
 
-// dialer returns the node's host, or a new one, alone, if the node is not started.
-func (n *Node) dialer() (h host.Host, alone bool, release func(), err error) {
+// dialer returns the node's host, or a new one if the node is not started.
+func (n *Node) dialer() (h host.Host, release func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.host != nil {
-		return n.host, false, func() {}, nil
+		return n.host, func() {}, nil
 	}
 	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen)
 	if err != nil {
-		return nil, false, nil, err
+		return nil, nil, err
 	}
-	return h, true, func() {
+	return h, func() {
 		if err := h.Close(); err != nil {
 			n.log.Debug("host not closed in good order", "error", err)
 		}

@@ -22,6 +22,7 @@ import (
 //	peer.key    libp2p private key
 //	keystone.json which keystone is the node's
 //	keystones/  histories of keystones; secrets of the node's
+//	sessions.json which session keystones the node uses
 //	trust.json  trusted peers
 //	invites.json invites that others may redeem
 //	listen.json where the node listened last
@@ -125,6 +126,9 @@ func (d Dir) Keystone() string { return d.file("keystone.json") }
 
 // Keystones is the folder of what is known of keystones, and of the secrets.
 func (d Dir) Keystones() string { return d.file("keystones") }
+
+// Sessions is the file of the node's session keystones.
+func (d Dir) Sessions() string { return d.file("sessions.json") }
 
 // Trust is the file of the trust list.
 func (d Dir) Trust() string { return d.file("trust.json") }

@@ -282,3 +282,20 @@ func (b *Book) Frames(ctx context.Context, genesis ibgib.Addr, first, limit int)
 	}
 	return list, nil
 }
+
+// Frame returns the frame of a keystone with a hash, and the zero IbGib for the zero
+// Hash. It fails with ErrUnknown if there is none.
+func (b *Book) Frame(ctx context.Context, genesis ibgib.Addr, hash ibgib.Hash) (ibgib.IbGib, error) {
+	if hash == (ibgib.Hash{}) {
+		return ibgib.IbGib{}, nil
+	}
+	h := b.history(genesis)
+	if h == nil {
+		return ibgib.IbGib{}, ErrUnknown
+	}
+	n, ok := h.Place(hash)
+	if !ok {
+		return ibgib.IbGib{}, ErrUnknown
+	}
+	return b.frame(ctx, h.Addr(n))
+}
