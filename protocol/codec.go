@@ -10,8 +10,8 @@ import (
 	"github.com/ibgib/ibgib-node/saga"
 )
 
-// Encode returns the encoding of m: a saga message, *Hello, *Notice or
-// *KeystoneFrames. Equal messages have equal encodings. The error is a
+// Encode returns the encoding of m: a saga message, *Hello, *Notice,
+// *KeystoneFrames, *Fetch or *Fetched. Equal messages have equal encodings. The error is a
 // *saga.Error that names what breaks a limit or a rule. Only the text of a
 // *saga.Error is bent to the rules instead: it is cut, and bytes that are not
 // UTF-8 are replaced, since it must get through.
@@ -83,6 +83,10 @@ func wrap(m saga.Message) (envelope, error) {
 		e.notice = m
 	case *KeystoneFrames:
 		e.keystoneFrames = m
+	case *Fetch:
+		e.fetch = m
+	case *Fetched:
+		e.fetched = m
 	default:
 		return envelope{}, fmt.Errorf("protocol: no encoding for %T", m)
 	}
@@ -158,6 +162,10 @@ func (e *envelope) message() saga.Message {
 		return e.hello
 	case e.notice != nil:
 		return e.notice
+	case e.fetch != nil:
+		return e.fetch
+	case e.fetched != nil:
+		return e.fetched
 	default:
 		return e.keystoneFrames
 	}

@@ -75,19 +75,20 @@ func newConn(stream network.Stream, opts Options) *Conn {
 
 // meet gives what goes on from here the limits of a meeting.
 func (c *Conn) meet() {
-	c.receiving.Lock()
-	c.most = MaxHello
-	c.receiving.Unlock()
+	c.limit(MaxHello)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = time.Now().Add(c.opts.MeetTimeout)
 }
 
 // trust lets messages come in that are larger than those of a stranger may be.
-func (c *Conn) trust() {
+func (c *Conn) trust() { c.limit(MaxMessage) }
+
+// limit bounds the messages that come in from here, in bytes.
+func (c *Conn) limit(most uint64) {
 	c.receiving.Lock()
 	defer c.receiving.Unlock()
-	c.most = MaxMessage
+	c.most = most
 }
 
 // Peer returns the peer at the other end, proven by the secured channel.
@@ -235,7 +236,7 @@ func (c *Conn) failure(stopped error, doing string, err error) *saga.Error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		e.Code, e.Text = saga.CodeTimeout, "no progress in "+doing
 	case errors.Is(err, multistream.ErrNotSupported[protocol.ID]{}):
-		e.Code, e.Text, e.Retry = saga.CodeUnsupported, "the peer does not speak "+ID, false
+		e.Code, e.Text, e.Retry = saga.CodeUnsupported, unspoken(err), false
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		e.Text = "the stream ended inside a message"
 	default:

@@ -18,6 +18,11 @@ import (
 // peer does not speak the protocol. A peer that refuses this side says so in
 // answer to its first message.
 func Dial(ctx context.Context, h host.Host, to peer.AddrInfo, opts Options) (*Conn, error) {
+	return dial(ctx, h, to, ID, opts)
+}
+
+// dial is Dial for a protocol.
+func dial(ctx context.Context, h host.Host, to peer.AddrInfo, id protocol.ID, opts Options) (*Conn, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -30,7 +35,7 @@ func Dial(ctx context.Context, h host.Host, to peer.AddrInfo, opts Options) (*Co
 	if err := h.Connect(within, to); err != nil {
 		return nil, dialFailure(ctx, within, "no connection to the peer", err)
 	}
-	stream, err := h.NewStream(within, to.ID, ID)
+	stream, err := h.NewStream(within, to.ID, id)
 	if err != nil {
 		return nil, dialFailure(ctx, within, "no stream to the peer", err)
 	}
@@ -53,7 +58,16 @@ func dialFailure(ctx, within context.Context, text string, err error) *saga.Erro
 	case within.Err() != nil:
 		e.Code, e.Text = saga.CodeTimeout, "the peer did not answer in time"
 	case errors.Is(err, multistream.ErrNotSupported[protocol.ID]{}):
-		e.Code, e.Text, e.Retry = saga.CodeUnsupported, "the peer does not speak "+ID, false
+		e.Code, e.Text, e.Retry = saga.CodeUnsupported, unspoken(err), false
 	}
 	return e
+}
+
+// unspoken says which protocol the peer does not speak.
+func unspoken(err error) string {
+	var not multistream.ErrNotSupported[protocol.ID]
+	if !errors.As(err, &not) || len(not.Protos) == 0 {
+		return "the peer does not speak the protocol"
+	}
+	return "the peer does not speak " + string(not.Protos[0])
 }

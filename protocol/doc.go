@@ -7,7 +7,8 @@
 // deadlines and is a saga.Conn. Service takes streams from trusted peers and
 // hands them on; Dial opens one. Meet and Handlers.Meet are the two ends of a
 // Meeting, in which peers introduce themselves and prove that they know the same
-// MeshSecret.
+// MeshSecret. FetchService and OpenFetch are the two ends of /ibgib/fetch/1, on which
+// blocks are asked for by exact address, by peers that need not be trusted.
 //
 // SPEC.md describes the protocol for those who write another implementation;
 // sync.proto is the same as a schema. The codec is written by hand, because the

@@ -36,6 +36,8 @@ func FuzzHello(f *testing.F)          { fuzzKind(f, 7) }
 func FuzzNotice(f *testing.F)         { fuzzKind(f, 8) }
 func FuzzKeystoneFrames(f *testing.F) { fuzzKind(f, 9) }
 func FuzzWorking(f *testing.F)        { fuzzKind(f, 10) }
+func FuzzFetch(f *testing.F)          { fuzzKind(f, 12) }
+func FuzzFetched(f *testing.F)        { fuzzKind(f, 13) }
 
 func FuzzDecode(f *testing.F) {
 	for _, message := range seeds(f) {

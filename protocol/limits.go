@@ -17,6 +17,9 @@ const (
 	MaxAddr   = 64 << 10 // bytes of an address
 	MaxProof  = 1024     // bytes of a mesh secret proof or an invite secret
 	MaxFrames = 256      // keystone frames of a message
+
+	MaxFetchWants = 256 // blocks that a fetch asks for
+	MaxAhead      = 512 // hashes that the answer names beyond them
 )
 
 // maxLengthPrefix is the size of the longest length prefix.

@@ -91,5 +91,10 @@ func samples() []sample {
 			Genesis: "keystone^GENESIS", Known: fill('k'), Reply: true,
 			Frames: [][]byte{[]byte("frame 1"), []byte("frame 2")}, More: true,
 		}},
+		{"fetch", &protocol.Fetch{Target: fill('t'), Wants: hashes("ab"), Ahead: true}},
+		{"fetched", &protocol.Fetched{
+			Items:  []saga.Item{{Bytes: []byte(`{"ib":"a","gib":"..."}`)}},
+			Absent: hashes("b"), Ahead: hashes("cd"),
+		}},
 	}
 }

@@ -26,6 +26,8 @@ type envelope struct {
 	keystoneFrames *KeystoneFrames
 	working        *saga.Working
 	seal           *saga.Seal
+	fetch          *Fetch
+	fetched        *Fetched
 }
 
 func (c *coder) envelope(e *envelope) {
@@ -40,8 +42,10 @@ func (c *coder) envelope(e *envelope) {
 	sub(c, 9, "keystone frames", &e.keystoneFrames, (*coder).keystoneFrames)
 	sub(c, 10, "working", &e.working, (*coder).working)
 	sub(c, 11, "seal", &e.seal, (*coder).seal)
+	sub(c, 12, "fetch", &e.fetch, (*coder).fetch)
+	sub(c, 13, "fetched", &e.fetched, (*coder).fetched)
 	if c.pass == finish {
-		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10, 11) {
+		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13) {
 		case 0:
 			c.fail(saga.CodeUnsupported, "holds no message that is known here")
 		case 1:
@@ -317,4 +321,19 @@ func (c *coder) keystoneFrames(m *KeystoneFrames) {
 	c.flag(3, &m.Reply)
 	c.blobs(4, &m.Frames, MaxFrames, saga.MaxItem)
 	c.flag(5, &m.More)
+}
+
+func (c *coder) fetch(m *Fetch) {
+	c.fixed(1, m.Target[:], required)
+	c.hashes(2, &m.Wants, MaxFetchWants)
+	c.flag(3, &m.Ahead)
+	if c.whole() && len(m.Wants) == 0 {
+		c.fail(saga.CodeProtocol, "field 2 is missing")
+	}
+}
+
+func (c *coder) fetched(m *Fetched) {
+	list(c, 1, "item", &m.Items, MaxFetchWants, (*coder).item)
+	c.hashes(2, &m.Absent, MaxFetchWants)
+	c.hashes(3, &m.Ahead, MaxAhead)
 }

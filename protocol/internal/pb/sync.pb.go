@@ -207,7 +207,7 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 // Envelope is what one frame of the stream holds: exactly one message.
 type Envelope struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
-	SagaId []byte                 `protobuf:"bytes,1,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"` // 32 bytes; absent in hello, notice, keystone_frames, and in an error that no saga caused
+	SagaId []byte                 `protobuf:"bytes,1,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"` // 32 bytes; absent in messages that belong to no saga, and in an error that no saga caused
 	// Types that are valid to be assigned to Kind:
 	//
 	//	*Envelope_Init
@@ -220,6 +220,8 @@ type Envelope struct {
 	//	*Envelope_KeystoneFrames
 	//	*Envelope_Working
 	//	*Envelope_Seal
+	//	*Envelope_Fetch
+	//	*Envelope_Fetched
 	Kind          isEnvelope_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -359,6 +361,24 @@ func (x *Envelope) GetSeal() *Seal {
 	return nil
 }
 
+func (x *Envelope) GetFetch() *Fetch {
+	if x != nil {
+		if x, ok := x.Kind.(*Envelope_Fetch); ok {
+			return x.Fetch
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetFetched() *Fetched {
+	if x != nil {
+		if x, ok := x.Kind.(*Envelope_Fetched); ok {
+			return x.Fetched
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Kind interface {
 	isEnvelope_Kind()
 }
@@ -403,6 +423,14 @@ type Envelope_Seal struct {
 	Seal *Seal `protobuf:"bytes,11,opt,name=seal,proto3,oneof"`
 }
 
+type Envelope_Fetch struct {
+	Fetch *Fetch `protobuf:"bytes,12,opt,name=fetch,proto3,oneof"`
+}
+
+type Envelope_Fetched struct {
+	Fetched *Fetched `protobuf:"bytes,13,opt,name=fetched,proto3,oneof"`
+}
+
 func (*Envelope_Init) isEnvelope_Kind() {}
 
 func (*Envelope_Ack) isEnvelope_Kind() {}
@@ -422,6 +450,10 @@ func (*Envelope_KeystoneFrames) isEnvelope_Kind() {}
 func (*Envelope_Working) isEnvelope_Kind() {}
 
 func (*Envelope_Seal) isEnvelope_Kind() {}
+
+func (*Envelope_Fetch) isEnvelope_Kind() {}
+
+func (*Envelope_Fetched) isEnvelope_Kind() {}
 
 // Scope says which timelines a saga is about.
 type Scope struct {
@@ -2046,12 +2078,134 @@ func (x *KeystoneFrames) GetMore() bool {
 	return false
 }
 
+// Fetch asks for blocks of the closure of one address, on /ibgib/fetch/1.
+type Fetch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        []byte                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"` // hash of the address; the same in all messages of a stream
+	Wants         []byte                 `protobuf:"bytes,2,opt,name=wants,proto3" json:"wants,omitempty"`   // hashes of blocks of its closure
+	Ahead         bool                   `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`  // name further blocks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetch) Reset() {
+	*x = Fetch{}
+	mi := &file_sync_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetch) ProtoMessage() {}
+
+func (x *Fetch) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetch.ProtoReflect.Descriptor instead.
+func (*Fetch) Descriptor() ([]byte, []int) {
+	return file_sync_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Fetch) GetTarget() []byte {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *Fetch) GetWants() []byte {
+	if x != nil {
+		return x.Wants
+	}
+	return nil
+}
+
+func (x *Fetch) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+// Fetched answers a Fetch.
+type Fetched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Item                `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Absent        []byte                 `protobuf:"bytes,2,opt,name=absent,proto3" json:"absent,omitempty"` // hashes that were wanted and are not shown
+	Ahead         []byte                 `protobuf:"bytes,3,opt,name=ahead,proto3" json:"ahead,omitempty"`   // hashes of further blocks of the closure
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetched) Reset() {
+	*x = Fetched{}
+	mi := &file_sync_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetched) ProtoMessage() {}
+
+func (x *Fetched) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetched.ProtoReflect.Descriptor instead.
+func (*Fetched) Descriptor() ([]byte, []int) {
+	return file_sync_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Fetched) GetItems() []*Item {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *Fetched) GetAbsent() []byte {
+	if x != nil {
+		return x.Absent
+	}
+	return nil
+}
+
+func (x *Fetched) GetAhead() []byte {
+	if x != nil {
+		return x.Ahead
+	}
+	return nil
+}
+
 var File_sync_proto protoreflect.FileDescriptor
 
 const file_sync_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"sync.proto\x12\ribgib.sync.v1\"\x99\x04\n" +
+	"sync.proto\x12\ribgib.sync.v1\"\xfb\x04\n" +
 	"\bEnvelope\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\fR\x06sagaId\x12)\n" +
 	"\x04init\x18\x02 \x01(\v2\x13.ibgib.sync.v1.InitH\x00R\x04init\x12&\n" +
@@ -2064,8 +2218,10 @@ const file_sync_proto_rawDesc = "" +
 	"\x0fkeystone_frames\x18\t \x01(\v2\x1d.ibgib.sync.v1.KeystoneFramesH\x00R\x0ekeystoneFrames\x122\n" +
 	"\aworking\x18\n" +
 	" \x01(\v2\x16.ibgib.sync.v1.WorkingH\x00R\aworking\x12)\n" +
-	"\x04seal\x18\v \x01(\v2\x13.ibgib.sync.v1.SealH\x00R\x04sealB\x06\n" +
-	"\x04kindJ\x04\b\f\x10\x10\"@\n" +
+	"\x04seal\x18\v \x01(\v2\x13.ibgib.sync.v1.SealH\x00R\x04seal\x12,\n" +
+	"\x05fetch\x18\f \x01(\v2\x14.ibgib.sync.v1.FetchH\x00R\x05fetch\x122\n" +
+	"\afetched\x18\r \x01(\v2\x16.ibgib.sync.v1.FetchedH\x00R\afetchedB\x06\n" +
+	"\x04kindJ\x04\b\x0e\x10\x10\"@\n" +
 	"\x05Scope\x12\x1b\n" +
 	"\tshare_ids\x18\x01 \x03(\tR\bshareIds\x12\x14\n" +
 	"\x05roots\x18\x02 \x01(\fR\x05rootsJ\x04\b\x03\x10\x10\"@\n" +
@@ -2195,7 +2351,15 @@ const file_sync_proto_rawDesc = "" +
 	"\x05known\x18\x02 \x01(\fR\x05known\x12\x14\n" +
 	"\x05reply\x18\x03 \x01(\bR\x05reply\x12\x16\n" +
 	"\x06frames\x18\x04 \x03(\fR\x06frames\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04moreJ\x04\b\x06\x10\b*3\n" +
+	"\x04more\x18\x05 \x01(\bR\x04moreJ\x04\b\x06\x10\b\"Q\n" +
+	"\x05Fetch\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\fR\x06target\x12\x14\n" +
+	"\x05wants\x18\x02 \x01(\fR\x05wants\x12\x14\n" +
+	"\x05ahead\x18\x03 \x01(\bR\x05aheadJ\x04\b\x04\x10\b\"h\n" +
+	"\aFetched\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.ibgib.sync.v1.ItemR\x05items\x12\x16\n" +
+	"\x06absent\x18\x02 \x01(\fR\x06absent\x12\x14\n" +
+	"\x05ahead\x18\x03 \x01(\fR\x05aheadJ\x04\b\x04\x10\b*3\n" +
 	"\x04Mode\x12\r\n" +
 	"\tMODE_SYNC\x10\x00\x12\r\n" +
 	"\tMODE_PULL\x10\x01\x12\r\n" +
@@ -2232,7 +2396,7 @@ func file_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sync_proto_goTypes = []any{
 	(Mode)(0),              // 0: ibgib.sync.v1.Mode
 	(Strategy)(0),          // 1: ibgib.sync.v1.Strategy
@@ -2259,6 +2423,8 @@ var file_sync_proto_goTypes = []any{
 	(*Hello)(nil),          // 22: ibgib.sync.v1.Hello
 	(*Notice)(nil),         // 23: ibgib.sync.v1.Notice
 	(*KeystoneFrames)(nil), // 24: ibgib.sync.v1.KeystoneFrames
+	(*Fetch)(nil),          // 25: ibgib.sync.v1.Fetch
+	(*Fetched)(nil),        // 26: ibgib.sync.v1.Fetched
 }
 var file_sync_proto_depIdxs = []int32{
 	8,  // 0: ibgib.sync.v1.Envelope.init:type_name -> ibgib.sync.v1.Init
@@ -2271,36 +2437,39 @@ var file_sync_proto_depIdxs = []int32{
 	24, // 7: ibgib.sync.v1.Envelope.keystone_frames:type_name -> ibgib.sync.v1.KeystoneFrames
 	19, // 8: ibgib.sync.v1.Envelope.working:type_name -> ibgib.sync.v1.Working
 	20, // 9: ibgib.sync.v1.Envelope.seal:type_name -> ibgib.sync.v1.Seal
-	6,  // 10: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
-	0,  // 11: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 12: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
-	4,  // 13: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
-	5,  // 14: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 15: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 16: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
-	0,  // 17: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 18: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
-	5,  // 19: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 20: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 21: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 22: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
-	12, // 23: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
-	13, // 24: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
-	6,  // 25: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 26: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 27: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
-	14, // 28: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
-	15, // 29: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
-	16, // 30: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
-	5,  // 31: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
-	18, // 32: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
-	2,  // 33: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
-	6,  // 34: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	25, // 10: ibgib.sync.v1.Envelope.fetch:type_name -> ibgib.sync.v1.Fetch
+	26, // 11: ibgib.sync.v1.Envelope.fetched:type_name -> ibgib.sync.v1.Fetched
+	6,  // 12: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
+	0,  // 13: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 14: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
+	4,  // 15: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
+	5,  // 16: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 17: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 18: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
+	0,  // 19: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 20: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
+	5,  // 21: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 22: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 23: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 24: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
+	12, // 25: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
+	13, // 26: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
+	6,  // 27: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 28: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 29: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
+	14, // 30: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
+	15, // 31: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
+	16, // 32: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
+	5,  // 33: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
+	18, // 34: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
+	2,  // 35: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
+	6,  // 36: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
+	13, // 37: ibgib.sync.v1.Fetched.items:type_name -> ibgib.sync.v1.Item
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_sync_proto_init() }
@@ -2319,6 +2488,8 @@ func file_sync_proto_init() {
 		(*Envelope_KeystoneFrames)(nil),
 		(*Envelope_Working)(nil),
 		(*Envelope_Seal)(nil),
+		(*Envelope_Fetch)(nil),
+		(*Envelope_Fetched)(nil),
 	}
 	file_sync_proto_msgTypes[10].OneofWrappers = []any{
 		(*Item_Full)(nil),
@@ -2331,7 +2502,7 @@ func file_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_proto_rawDesc), len(file_sync_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
