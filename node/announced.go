@@ -78,6 +78,14 @@ func (a *announced) all() []ibgib.Addr {
 	return append([]ibgib.Addr{}, a.tjps...)
 }
 
+// has tells whether a timeline is marked.
+func (a *announced) has(tjp ibgib.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, marked := slices.BinarySearchFunc(a.tjps, tjp, ibgib.CompareAddr)
+	return marked
+}
+
 // set marks a timeline, or takes the mark away. The list is stored before it
 // changes.
 func (a *announced) set(tjp ibgib.Addr, on bool) error {

@@ -21,8 +21,9 @@ const findTime = time.Minute
 // Provider is a node that says that it has a timeline.
 type Provider struct {
 	PeerID  string   `json:"peerId"`
-	Addrs   []string `json:"addrs"`   // multiaddrs where it may be reached
-	Trusted bool     `json:"trusted"` // by this node
+	Addrs   []string `json:"addrs"`          // multiaddrs where it may be reached
+	Trusted bool     `json:"trusted"`        // by this node
+	Mark    *Mark    `json:"mark,omitempty"` // it did not give what was fetched from it
 }
 
 // Find searches the DHT for nodes that announce the timeline of addr, the address of
@@ -37,7 +38,7 @@ func (n *Node) Find(ctx context.Context, addr ibgib.Addr) ([]Provider, error) {
 	}
 	for info := range found {
 		p := Provider{PeerID: info.ID.String(), Addrs: []string{}}
-		_, p.Trusted = n.trust.trusts(info.ID)
+		p.Trusted, p.Mark = n.trust.has(info.ID), n.marks.of(info.ID)
 		for _, a := range info.Addrs {
 			p.Addrs = append(p.Addrs, a.String())
 		}
@@ -46,14 +47,24 @@ func (n *Node) Find(ctx context.Context, addr ibgib.Addr) ([]Provider, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("node: find %s: %w", addr, err)
 	}
-	if s := n.dhtStatus(); len(list) == 0 && s.Peers == 0 && s.Mode == dht.ModeClient {
-		text := "the DHT has not been entered yet"
-		if s.Problem != "" {
-			text += ": " + s.Problem
-		}
-		return nil, fmt.Errorf("node: find %s: %w", addr, &saga.Error{Code: saga.CodeUnreachable, Text: text, Retry: true})
+	if err := n.notInDHT(); len(list) == 0 && err != nil {
+		return nil, fmt.Errorf("node: find %s: %w", addr, err)
 	}
 	return list, nil
+}
+
+// notInDHT says why nobody can be found in the DHT, if that is because it has not been
+// entered.
+func (n *Node) notInDHT() error {
+	s := n.dhtStatus()
+	if s == nil || s.Peers > 0 || s.Mode != dht.ModeClient {
+		return nil
+	}
+	text := "the DHT has not been entered yet"
+	if s.Problem != "" {
+		text += ": " + s.Problem
+	}
+	return &saga.Error{Code: saga.CodeUnreachable, Text: text, Retry: true}
 }
 
 // FindProviders is Find that yields each node as soon as it is found. It fails with

@@ -78,7 +78,10 @@ type Node struct {
 	finder   atomic.Pointer[finder] // nil until Start
 
 	announced *announced
-	wide      atomic.Pointer[wide] // nil until Start, and if there is no DHT
+	marks     *marks
+	fetches   *fetches
+	wide      atomic.Pointer[wide]                  // nil until Start, and if there is no DHT
+	shows     atomic.Pointer[protocol.FetchService] // nil until Start
 	reached   atomic.Pointer[Reachability]
 	search    atomic.Pointer[string] // Status.Search; nil: off
 
@@ -203,6 +206,10 @@ func (n *Node) load() (err error) {
 	if n.announced, err = loadAnnounced(n.dir.Announced()); err != nil {
 		return err
 	}
+	if n.marks, err = loadMarks(n.dir.Marks(), n.now); err != nil {
+		return err
+	}
+	n.fetches = newFetches()
 	n.words = comparison.New(n.id.id)
 	n.sagas = newSagas(n.id.id)
 	n.lastSyncs = newLastSyncs()
@@ -241,7 +248,7 @@ func (n *Node) start(ctx context.Context) error {
 		n.log.Info("peer no longer trusted: it proved another mesh secret", "peer", p)
 		n.contacts.forget(p)
 	}
-	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen)
+	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.isShown)
 	if err != nil {
 		return err
 	}
@@ -270,20 +277,25 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return fail(err)
 	}
+	shows, err := protocol.ServeFetch(ctx, h, protocol.FetchHandlers{Trusts: n.trust.has, Open: n.showClosure}, n.wire)
+	if err != nil {
+		return fail(err, service.Close())
+	}
+	n.shows.Store(shows)
 	listening, err := listen(h, n.listen, n.last, n.log)
 	if err == nil {
 		err = n.remember(h, listening)
 	}
 	if err != nil {
-		return fail(err, service.Close())
+		return fail(err, service.Close(), shows.Close())
 	}
 	finder := newFinder(n, h)
 	if err := finder.start(ctx, n.join.Go); err != nil {
-		return fail(err, service.Close())
+		return fail(err, service.Close(), shows.Close())
 	}
 	if n.reach.isWide() {
 		if err := n.goWide(ctx, h, finder); err != nil {
-			return fail(err, service.Close())
+			return fail(err, service.Close(), shows.Close())
 		}
 	}
 	n.finder.Store(finder)
@@ -325,9 +337,10 @@ func (n *Node) Close() error {
 		l.stop()
 	}
 	n.sagas.close()
+	n.fetches.close()
 	if h != nil {
 		stop()
-		errs = append(errs, service.Close(), n.wide.Load().close(), h.Close())
+		errs = append(errs, service.Close(), n.shows.Load().Close(), n.wide.Load().close(), h.Close())
 		n.join.Wait()
 	}
 	n.self.Close()

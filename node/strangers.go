@@ -21,7 +21,7 @@ const (
 	// does not keep out all other strangers.
 	maxStrangerConnsPerAddr = 16
 	// strangerTime is how long such a connection may stay, unless the peer has
-	// become trusted by then. Asking for a saga takes less.
+	// become trusted by then, or is being served with a fetch. Asking for a saga takes less.
 	strangerTime = 30 * time.Second
 
 	// A bootstrap node is there for strangers. It holds maxBootstrapPerAddr of one
@@ -35,16 +35,17 @@ const (
 // network.Notifiee.
 type strangers struct {
 	trust        *trust
-	most, atAddr int           // connections, and those from one address
-	stay         time.Duration // 0: as long as the connection manager lets them
+	most, atAddr int                // connections, and those from one address
+	stay         time.Duration      // 0: as long as the connection manager lets them
+	isServed     func(peer.ID) bool // with a fetch, which may take longer
 
 	mu    sync.Mutex
 	conns map[network.Conn]*time.Timer // inbound, of peers that were not trusted when they came
 }
 
-func newStrangers(t *trust, limits Limits, role Role) *strangers {
+func newStrangers(t *trust, limits Limits, role Role, isServed func(peer.ID) bool) *strangers {
 	s := &strangers{
-		trust: t, most: maxStrangerConns, atAddr: maxStrangerConnsPerAddr, stay: strangerTime,
+		trust: t, most: maxStrangerConns, atAddr: maxStrangerConnsPerAddr, stay: strangerTime, isServed: isServed,
 		conns: make(map[network.Conn]*time.Timer),
 	}
 	if role == RoleBootstrap {
@@ -91,11 +92,25 @@ func (s *strangers) Connected(_ network.Network, c network.Conn) {
 		s.conns[c] = nil
 		return
 	}
-	s.conns[c] = time.AfterFunc(s.stay, func() {
-		if !s.trusts(p) {
-			_ = c.Close() // which Disconnected tells of
-		}
-	})
+	s.conns[c] = time.AfterFunc(s.stay, func() { s.overstayed(c) })
+}
+
+// overstayed closes a connection whose time is over, or looks again later if the peer
+// is being served.
+func (s *strangers) overstayed(c network.Conn) {
+	p := c.RemotePeer()
+	if s.trusts(p) {
+		return
+	}
+	if !s.isServed(p) {
+		_ = c.Close() // which Disconnected tells of
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if timer := s.conns[c]; timer != nil {
+		timer.Reset(s.stay)
+	}
 }
 
 // Disconnected ends the count.

@@ -26,7 +26,7 @@ func TestIdleStrangersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil)
+	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil, nobody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStrangers(list, Limits{}, RoleNode)
+	s := newStrangers(list, Limits{}, RoleNode, nobody)
 	var in []*gated
 	t.Cleanup(func() {
 		for _, g := range in {
@@ -125,3 +125,6 @@ func TestPlacesOfStrangers(t *testing.T) {
 		t.Errorf("%d came in when two were trusted", n)
 	}
 }
+
+// nobody is served with a fetch.
+func nobody(peer.ID) bool { return false }

@@ -168,6 +168,12 @@ func (t *trust) note(p peer.ID, e encounter) {
 	}
 }
 
+// has tells whether a peer is trusted.
+func (t *trust) has(p peer.ID) bool {
+	_, ok := t.trusts(p)
+	return ok
+}
+
 // trusts tells whether the peer is on the list, and since when.
 func (t *trust) trusts(p peer.ID) (since time.Time, ok bool) {
 	t.mu.Lock()

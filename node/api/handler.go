@@ -108,6 +108,7 @@ func (h *handler) mux() http.Handler {
 		"GET /provide":    h.getProvide,
 		"POST /provide":   h.postProvide,
 		"POST /unprovide": h.postUnprovide,
+		"POST /fetch":     h.postFetch,
 		"POST /ping":      h.postPing,
 
 		"GET /events": h.getEvents,

@@ -29,6 +29,7 @@ import (
 //	wants.json  what it lacks of what peers named
 //	contacts.json addresses of trusted peers
 //	announced.json timelines that the DHT is told of
+//	marks.json     peers that gave something else than what was fetched
 //	dht.json    what the part in the DHT remembers
 //	api.token   token of the control API
 //	api.addr    where the control API listens, while it does
@@ -147,6 +148,9 @@ func (d Dir) Contacts() string { return d.file("contacts.json") }
 
 // Announced is the file of timelines that the DHT is told of.
 func (d Dir) Announced() string { return d.file("announced.json") }
+
+// Marks is the file of peers that did not give what was fetched.
+func (d Dir) Marks() string { return d.file("marks.json") }
 
 // DHT is the file of what the part in the DHT remembers.
 func (d Dir) DHT() string { return d.file("dht.json") }

@@ -1,0 +1,257 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+// archive starts a node with a timeline of so many changes that it provides. It returns
+// the tjp, the addresses of the frames after it, and how to reach the node.
+func archive(t *testing.T, changes int) (n *Node, tjp ibgib.Addr, frames []ibgib.Addr, at string) {
+	t.Helper()
+	n = openHere(t)
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tjp = writeNote(t, n, "archive")
+	for i := range changes {
+		c, err := n.Mut8(t.Context(), tjp, ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: "i", Value: ibgib.Number(float64(i))})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, c.Addr)
+	}
+	if _, err := n.Provide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	return n, tjp, frames, n.Identity().Addrs[0]
+}
+
+func reader(t *testing.T) *Node {
+	t.Helper()
+	n := openHere(t)
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func fetchFrom(t *testing.T, n *Node, addr ibgib.Addr, from ...string) (FetchResult, error) {
+	t.Helper()
+	return n.Fetch(t.Context(), addr, FetchOptions{From: from}, nil)
+}
+
+func mustFetch(t *testing.T, n *Node, addr ibgib.Addr, from ...string) FetchResult {
+	t.Helper()
+	res, err := fetchFrom(t, n, addr, from...)
+	if err != nil {
+		t.Fatalf("%v, sources %+v", err, res.Sources)
+	}
+	return res
+}
+
+// isSound fails the test if the store is not whole, or n holds another head than addr.
+func isSound(t *testing.T, n *Node, addr ibgib.Addr) {
+	t.Helper()
+	e, err := n.entryOf(t.Context(), addr)
+	if err != nil || !slices.Equal(e.Heads, []ibgib.Addr{addr}) {
+		t.Errorf("heads %v, %v; want %s", e.Heads, err, addr)
+	}
+	report, err := n.Verify(t.Context(), nil)
+	if err != nil || len(report.Problems) > 0 {
+		t.Errorf("verify: %+v, %v", report.Problems, err)
+	}
+}
+
+// A stranger gets what is provided by its exact address, up to that one, and once.
+func TestFetchOfAStranger(t *testing.T) {
+	a, tjp, frames, at := archive(t, 40)
+	b := reader(t)
+	res := mustFetch(t, b, frames[9], at)
+	if !res.Moved || res.IbGibs != 1+2*10 || len(res.Sources) != 1 || res.Sources[0].IbGibs != res.IbGibs {
+		t.Errorf("%+v, want the tjp and 10 frames with their dna", res)
+	}
+	isSound(t, b, frames[9])
+	if res := mustFetch(t, b, frames[9], at); res.Moved || res.IbGibs != 0 || len(res.Sources) > 0 {
+		t.Errorf("fetched again: %+v", res)
+	}
+	if res := mustFetch(t, b, frames[39], at); res.IbGibs != 2*30 {
+		t.Errorf("%d ibGibs came, want only those after the tenth", res.IbGibs)
+	}
+	isSound(t, b, frames[39])
+	if res := mustFetch(t, b, tjp, at); res.Moved || res.IbGibs != 0 {
+		t.Errorf("an old frame: %+v", res)
+	}
+	// What stays is the record of a stage for each fetch.
+	if loose := b.store.Loose(a.PeerID().String()); loose > 8<<10 {
+		t.Errorf("%d bytes count against the peer still", loose)
+	}
+	for _, n := range []*Node{a, b} {
+		for _, other := range []*Node{a, b} {
+			if n.trust.has(other.PeerID()) {
+				t.Error("a fetch has made peers trusted")
+			}
+		}
+	}
+}
+
+// What is not provided is not shown, though it is there and its address is known; nor
+// what a provided frame links to in a timeline that is not. A trusted peer may have it.
+func TestFetchOfWhatIsPrivate(t *testing.T) {
+	a, tjp, frames, at := archive(t, 1)
+	private := writeNote(t, a, "private")
+	stone, err := ibgib.New("stone", ibgib.String("guess me"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.put(t.Context(), stone); err != nil {
+		t.Fatal(err)
+	}
+	b := reader(t)
+	unknown, err := ibgib.New("unknown", ibgib.String("not there"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, addr := range []ibgib.Addr{private, stone.Addr(), unknown.Addr()} {
+		res, err := fetchFrom(t, b, addr, at)
+		if !errors.Is(err, blockstore.ErrNotFound) || res.IbGibs != 0 || len(res.Sources) != 1 || res.Sources[0].Mark != "" {
+			t.Errorf("%s: %+v, %v", addr, res, err)
+		}
+		texts = append(texts, res.Sources[0].Error)
+	}
+	if texts[0] != texts[1] || texts[1] != texts[2] {
+		t.Errorf("a stranger can tell what is there: %q", texts)
+	}
+	linked, err := a.Rel8(t.Context(), tjp, ibgib.Rel8Options{Add: ibgib.Rel8ns{{Name: "friend", Addrs: []ibgib.Addr{private}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := fetchFrom(t, b, linked.Addr, at)
+	if code(err) != saga.CodeRefused || res.Moved || res.Sources[0].Mark != MarkFailed {
+		t.Errorf("a frame with a private link: %+v, %v", res, err)
+	}
+	if _, err := b.entryOf(t.Context(), tjp); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("half a closure has a head: %v", err)
+	}
+	mustFetch(t, b, frames[0], at)
+	isSound(t, b, frames[0])
+
+	if _, err := a.Trust(t.Context(), b.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	mustFetch(t, b, linked.Addr, at)
+	isSound(t, b, linked.Addr)
+	if _, err := b.entryOf(t.Context(), private); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("another timeline than the one that was fetched has a head: %v", err)
+	}
+	// Nobody asks a trusted peer for a head that it did not name: it has none here.
+	if _, err := a.Unprovide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	c := reader(t)
+	if _, err := fetchFrom(t, c, frames[0], at); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("what is provided no longer: %v", err)
+	}
+}
+
+// Several providers share the work.
+func TestFetchFromSeveral(t *testing.T) {
+	_, _, frames, at := archive(t, 1500)
+	last := frames[len(frames)-1]
+	from := []string{at}
+	for range 2 {
+		n := reader(t)
+		mustFetch(t, n, last, at)
+		if _, err := n.Provide(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		from = append(from, n.Identity().Addrs[0])
+	}
+	n := reader(t)
+	res := mustFetch(t, n, last, from...)
+	isSound(t, n, last)
+	if res.IbGibs != 1+2*1500 || len(res.Sources) != 3 {
+		t.Errorf("%d ibGibs from %d", res.IbGibs, len(res.Sources))
+	}
+	for _, s := range res.Sources {
+		if s.IbGibs == 0 || s.IbGibs == res.IbGibs || s.Error != "" {
+			t.Errorf("not shared: %+v", res.Sources)
+		}
+	}
+}
+
+// A large ibGib comes in pieces.
+func TestFetchOfALargeIbGib(t *testing.T) {
+	a, tjp, _, at := archive(t, 0)
+	large, err := ibgib.NewBytes("large", make([]byte, 5<<20), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.put(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	linked, err := a.Rel8(t.Context(), tjp, ibgib.Rel8Options{Add: ibgib.Rel8ns{{Name: "file", Addrs: []ibgib.Addr{large.Addr()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := reader(t)
+	mustFetch(t, b, linked.Addr, at)
+	isSound(t, b, linked.Addr)
+}
+
+// A node that is not started fetches from those that are named, and fails without.
+func TestFetchByANodeThatIsNotStarted(t *testing.T) {
+	_, _, frames, at := archive(t, 3)
+	b := openHere(t)
+	mustFetch(t, b, frames[2], at)
+	isSound(t, b, frames[2])
+	other, err := ibgib.New("other", ibgib.Number(1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Fetch(t.Context(), other.Addr(), FetchOptions{}, nil); !errors.Is(err, ErrNoDHT) {
+		t.Errorf("without a DHT: %v", err)
+	}
+	for _, from := range []string{"nonsense", fmt.Sprintf("/ip4/127.0.0.1/tcp/1/p2p/%s", b.PeerID())} {
+		if _, err := fetchFrom(t, b, other.Addr(), from); !errors.Is(err, ErrInput) {
+			t.Errorf("from %s: %v", from, err)
+		}
+	}
+	if _, err := b.Fetch(t.Context(), mustParse(t, "note^gib"), FetchOptions{}, nil); !errors.Is(err, ErrInput) {
+		t.Errorf("a primitive: %v", err)
+	}
+}
+
+func mustParse(t *testing.T, s string) ibgib.Addr {
+	t.Helper()
+	a, err := ibgib.ParseAddr(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// A timeline that is found in the DHT by its address is fetched from who announces it.
+func TestFetchThroughTheDHT(t *testing.T) {
+	_, way := bootstrapNode(t)
+	a, b := wideNode(t, t.TempDir(), Mesh{Secret: meshSecret}, way), wideNode(t, t.TempDir(), Mesh{Secret: otherSecret}, way)
+	tjp := writeNote(t, a, "far")
+	if _, err := a.Provide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "b fetches the timeline", func() bool {
+		res, err := b.Fetch(t.Context(), tjp, FetchOptions{}, nil)
+		if err != nil && !errors.Is(err, blockstore.ErrNotFound) && code(err) != saga.CodeUnreachable {
+			t.Fatal(err)
+		}
+		return err == nil && res.Moved && res.Sources[0].Peer == a.PeerID().String()
+	})
+	isSound(t, b, tjp)
+}

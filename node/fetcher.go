@@ -1,0 +1,470 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/internal/gather"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+const (
+	// maxFetchSources bounds the peers that one fetch asks at the same time.
+	maxFetchSources = 4
+	// maxFetchTried bounds those that it asks in all.
+	maxFetchTried = 64
+	// fetchSilence is how long a peer may take to begin an answer.
+	fetchSilence = 15 * time.Second
+	// fetchSlow is how long an answer may be under way before its peer is told of as
+	// one that failed, if the fetch has ended without it.
+	fetchSlow = 5 * time.Second
+)
+
+// fetcher is one fetch. What goes on with several peers at once meets in its plan.
+type fetcher struct {
+	n      *Node
+	target ibgib.Hash
+
+	mu      sync.Mutex // guards what follows
+	plan    *gather.Plan
+	fatal   error // ends the fetch
+	asked   []*fetchSource
+	ibgibs  int
+	bytes   int64
+	changed chan struct{} // closed and replaced when blocks have come
+}
+
+// fetchSource is a peer that is asked.
+type fetchSource struct {
+	number gather.Source
+	peer   peer.ID
+	ibgibs int
+	since  time.Time // when the answer that is under way was asked for; zero: none is
+	ended  bool
+	err    error
+	mark   string
+}
+
+func newFetcher(n *Node, target ibgib.Hash) *fetcher {
+	return &fetcher{n: n, target: target, plan: gather.New(), changed: make(chan struct{})}
+}
+
+func (f *fetcher) left() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plan.Left()
+}
+
+func (f *fetcher) example() ibgib.Hash {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append(f.plan.Missing(1), ibgib.Hash{})[0]
+}
+
+// sources returns how many peers have been asked.
+func (f *fetcher) sources() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.asked)
+}
+
+// seek finds what is lacking by what is here.
+func (f *fetcher) seek(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.need(ctx, []ibgib.Hash{f.target})
+	return err
+}
+
+// need notes that blocks belong to the closure, with what is stored of what they
+// reach. It returns those that had come before they were known to be needed. f.mu is
+// held.
+func (f *fetcher) need(ctx context.Context, hashes []ibgib.Hash) (early []ibgib.IbGib, err error) {
+	for len(hashes) > 0 {
+		hashes = slices.DeleteFunc(hashes, f.plan.Knows)
+		closed, err := f.n.view.HasClosed(ctx, hashes)
+		if err != nil {
+			return nil, err
+		}
+		open := hashes[:0:0]
+		for i, h := range hashes {
+			if closed[i] {
+				f.plan.Stored(h)
+			} else if !f.plan.Knows(h) {
+				open = append(open, h)
+			}
+		}
+		positions, err := f.n.view.Positions(ctx, open)
+		if err != nil {
+			return nil, err
+		}
+		hashes = nil
+		for i, h := range open {
+			if f.plan.Knows(h) {
+				continue // twice in the list
+			}
+			if positions[i] == 0 {
+				if g, come := f.plan.Need(h); come {
+					early = append(early, g)
+				}
+				continue
+			}
+			g, err := f.n.view.Block(ctx, h)
+			if err != nil {
+				return nil, err
+			}
+			f.plan.Stored(h)
+			hashes = appendLinks(hashes, g)
+		}
+	}
+	return early, nil
+}
+
+func appendLinks(hashes []ibgib.Hash, g ibgib.IbGib) []ibgib.Hash {
+	for to := range g.Targets() {
+		if h, ok := to.Hash(); ok {
+			hashes = append(hashes, h)
+		}
+	}
+	return hashes
+}
+
+// gather asks peers until nothing is lacking. Those that are named are asked and no
+// others; without names, those that are found.
+func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.AddrInfo, progress func(FetchProgress)) error {
+	h, _, release, err := f.n.dialer()
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+
+	candidates, sought := f.candidates(ctx, &running, h, addr, named)
+	ended := make(chan error)
+	var later []peer.AddrInfo // that have failed before
+	var last error
+	active, found := 0, 0
+	pace := time.NewTicker(progressEvery)
+	defer pace.Stop()
+	begin := func(info peer.AddrInfo) {
+		s := f.newSource(info.ID)
+		active++
+		found++
+		running.Go(func() {
+			err := f.ask(ctx, h, info, s)
+			select {
+			case ended <- err:
+			case <-ctx.Done():
+			}
+		})
+	}
+	for {
+		var next <-chan peer.AddrInfo
+		if active < maxFetchSources && found < maxFetchTried {
+			next = candidates
+		}
+		if active == 0 && (candidates == nil || found >= maxFetchTried) {
+			if len(later) == 0 || found >= maxFetchTried {
+				if found == 0 {
+					return cmp.Or(sought(), errNobody)
+				}
+				return f.incomplete(last)
+			}
+			begin(later[0])
+			later = later[1:]
+		}
+		select {
+		case info, ok := <-next:
+			switch mark := f.n.marks.of(info.ID); {
+			case !ok:
+				candidates = nil
+			case f.isAsked(info.ID):
+			case mark == nil || len(named) > 0:
+				begin(info)
+			case mark.Kind == MarkFailed && len(later) < maxFetchTried:
+				later = append(later, info)
+			}
+		case err := <-ended:
+			active--
+			if err != nil {
+				last = err
+			}
+		case <-pace.C:
+			if progress != nil {
+				progress(f.progress(active))
+			}
+		case <-ctx.Done():
+			return stopped(ctx)
+		}
+		if f.isOver() {
+			return nil
+		}
+	}
+}
+
+// progressEvery is how often the progress of a fetch is told.
+const progressEvery = 100 * time.Millisecond
+
+// isOver tells whether all is here, or nothing can help.
+func (f *fetcher) isOver() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plan.Left() == 0 || f.fatal != nil
+}
+
+func (f *fetcher) isAsked(p peer.ID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.asked, func(s *fetchSource) bool { return s.peer == p })
+}
+
+func (f *fetcher) newSource(p peer.ID) *fetchSource {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &fetchSource{number: gather.Source(len(f.asked)), peer: p}
+	f.asked = append(f.asked, s)
+	return s
+}
+
+func (f *fetcher) progress(peers int) FetchProgress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return FetchProgress{IbGibs: f.ibgibs, Bytes: f.bytes, Known: f.plan.Left(), Peers: peers}
+}
+
+// candidates sends the peers to ask, the best ones first. sought returns, when the
+// channel has been closed, why nobody could be found, if that is known.
+func (f *fetcher) candidates(ctx context.Context, running *sync.WaitGroup, h host.Host, addr ibgib.Addr, named []peer.AddrInfo) (_ <-chan peer.AddrInfo, sought func() error) {
+	out := make(chan peer.AddrInfo)
+	var failure error
+	send := func(info peer.AddrInfo) bool {
+		select {
+		case out <- info:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	running.Go(func() {
+		defer close(out)
+		if len(named) > 0 {
+			for _, info := range named {
+				if !send(info) {
+					return
+				}
+			}
+			return
+		}
+		for _, p := range f.n.trust.list() {
+			if isLinked(h, p) && !send(peer.AddrInfo{ID: p}) {
+				return
+			}
+		}
+		found, err := f.n.FindProviders(ctx, addr)
+		if err != nil {
+			failure = err
+			return
+		}
+		for info := range found {
+			if info.ID != f.n.id.id && !send(info) {
+				return
+			}
+		}
+		failure = f.n.notInDHT()
+	})
+	return out, func() error { return failure }
+}
+
+// ask asks one peer as long as it gives what it is asked for.
+func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fetchSource) (err error) {
+	defer func() { f.end(ctx, s, err) }()
+	if len(to.Addrs) == 0 {
+		to.Addrs = f.n.contacts.addrs(to.ID)
+	}
+	wire := f.n.wire
+	wire.IdleTimeout = cmp.Or(wire.IdleTimeout, fetchSilence)
+	stream, err := protocol.OpenFetch(ctx, h, to, f.target, wire)
+	if err != nil {
+		return err
+	}
+	defer stream.Abort()
+	stage, err := f.n.store.NewStage(blockstore.DefaultShare, blockstore.Origin{Peer: to.ID.String()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stage.Discard()) }()
+	for {
+		wants, ahead, changed, err := f.next(s)
+		if err != nil {
+			return err
+		}
+		if len(wants) == 0 {
+			if changed == nil {
+				return nil
+			}
+			if err := wait(ctx, changed); err != nil {
+				return err
+			}
+			continue
+		}
+		reply, err := stream.Ask(ctx, wants, ahead)
+		if took := f.take(ctx, s, stage, wants, reply); err == nil {
+			err = took
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits until blocks have come, or for a moment: then others may have become too
+// slow.
+func wait(ctx context.Context, changed <-chan struct{}) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+		return stopped(ctx)
+	}
+	return nil
+}
+
+// next returns what to ask a peer for. If that is nothing now, changed is closed when
+// it may be something; it is nil when all is here. The error is for a peer that does
+// not show what is lacking.
+func (f *fetcher) next(s *fetchSource) (wants []ibgib.Hash, ahead bool, changed <-chan struct{}, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.plan.Left() == 0 || f.fatal != nil {
+		return nil, false, nil, nil
+	}
+	now := time.Now()
+	wants, ahead = f.plan.Next(s.number, now)
+	switch {
+	case len(wants) > 0:
+		s.since = now
+	case !f.plan.IsOpen(s.number) && s.ibgibs == 0:
+		return nil, false, nil, errNotShown
+	case !f.plan.IsOpen(s.number):
+		return nil, false, nil, errHalf
+	}
+	return wants, ahead, f.changed, nil
+}
+
+// errNotShown is for a peer that shows nothing of what is asked for.
+var errNotShown error = absence("it does not show that ibGib: its owner has not provided the timeline, or the node has not got that far")
+
+// errHalf is for a peer that shows an ibGib and not all that it links to.
+var errHalf = &saga.Error{Code: saga.CodeRefused, Text: "it shows the ibGib, but not all that this links to"}
+
+// take stores what a peer has answered.
+func (f *fetcher) take(ctx context.Context, s *fetchSource, stage *blockstore.Stage, wants []ibgib.Hash, reply protocol.FetchReply) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.since = time.Time{}
+	f.bytes += int64(reply.Bytes)
+	var needed []ibgib.IbGib
+	for _, g := range reply.Blocks {
+		if f.plan.Arrived(g) {
+			needed = append(needed, g)
+		}
+	}
+	f.plan.Hint(s.number, reply.Ahead)
+	err := f.put(ctx, s, stage, needed)
+	f.plan.Answered(s.number, wants, reply.Absent)
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return err
+}
+
+// put stores blocks that are needed, and what turns out to be needed by that. f.mu is
+// held.
+func (f *fetcher) put(ctx context.Context, s *fetchSource, stage *blockstore.Stage, needed []ibgib.IbGib) error {
+	for len(needed) > 0 {
+		res, err := stage.Put(ctx, needed)
+		if err != nil {
+			return noMore(err)
+		}
+		if len(res.Refused) > 0 {
+			f.fatal = res.Refused[0]
+			return f.fatal
+		}
+		var links []ibgib.Hash
+		for _, g := range needed {
+			f.plan.Stored(g.Hash())
+			links = appendLinks(links, g)
+		}
+		s.ibgibs += res.Stored
+		f.ibgibs += res.Stored
+		f.plan.Useful(len(needed))
+		if needed, err = f.need(ctx, links); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end notes how it ended with a peer, and marks it if that was its fault.
+func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.ended = true
+	kind := ""
+	var e *saga.Error
+	switch {
+	case f.fatal != nil || err == nil:
+	case ctx.Err() != nil:
+		// The fetch is over. Who has been silent all the while has not helped.
+		if err = nil; f.plan.Left() == 0 && !s.since.IsZero() && time.Since(s.since) > fetchSlow {
+			kind, err = MarkFailed, &saga.Error{Code: saga.CodeTimeout, Text: "no answer for more than 5 seconds"}
+		}
+	case !errors.As(err, &e):
+	case e.Code == saga.CodeProtocol && !e.Remote:
+		kind = MarkLied
+	case e.Code == saga.CodeTimeout, e.Code == saga.CodeLimit && !e.Remote, errors.Is(err, errHalf):
+		kind = MarkFailed
+	}
+	s.err, s.mark = err, kind
+	switch {
+	case kind != "":
+		f.n.log.Info("peer marked", "peer", s.peer, "mark", kind, "reason", err)
+		err = f.n.marks.add(s.peer, kind, err.Error())
+	case s.err == nil && s.ibgibs > 0:
+		err = f.n.marks.remove(s.peer)
+	default:
+		return
+	}
+	if err != nil {
+		f.n.log.Warn("marked peers not stored", "error", err)
+	}
+}
+
+// result fills in what is known of the fetch.
+func (f *fetcher) result(r FetchResult) FetchResult {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.IbGibs, r.Bytes = f.ibgibs, f.bytes
+	for _, s := range f.asked {
+		source := FetchSource{Peer: s.peer.String(), IbGibs: s.ibgibs, Mark: s.mark}
+		if s.err != nil {
+			source.Error = s.err.Error()
+		}
+		r.Sources = append(r.Sources, source)
+	}
+	return r
+}
