@@ -18,7 +18,8 @@ func findCommand(c *cli) *cobra.Command {
 		Short: "Find nodes that have a timeline",
 		Long: `Searches the DHT for nodes that announce the timeline of ADDR, the address of any of
 its frames, and prints them: peer id and addresses. It takes up to a minute. What they
-have is what they say; that it is right is checked when it comes.
+have is what they say; that it is right is checked when it comes (fetch). Of one that did not
+give what was fetched from it the list says that it lied, or failed.
 
 It needs a node that runs and takes part in a DHT (run --bootstrap). It ends with exit
 code 3 if nobody is found.`,
@@ -51,8 +52,11 @@ func (c *cli) find(ctx context.Context, addr ibgib.Addr) error {
 		t := newTable(w, "PEER", "TRUSTED", "ADDRESSES")
 		for _, p := range found {
 			trusted := "no"
-			if p.Trusted {
+			switch {
+			case p.Trusted:
 				trusted = "yes"
+			case p.Mark != nil:
+				trusted = "no, " + printable(p.Mark.Kind)
 			}
 			t.row(p.PeerID, trusted, printable(strings.Join(p.Addrs, " ")))
 		}

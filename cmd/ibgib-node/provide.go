@@ -13,14 +13,18 @@ func provideCommand(c *cli) *cobra.Command {
 	var stop bool
 	cmd := &cobra.Command{
 		Use:   "provide [ADDR...]",
-		Short: "Announce timelines in the DHT, or list those that are",
-		Long: `Announces the timelines of the given addresses in the DHT from now on, while a node
-runs that takes part in one: that this node has them, under the CIDs of their first
-frames. What they hold is not told, and who asks for it must be trusted as ever.
-Timelines that are not announced are never named to strangers.
+		Short: "Make timelines public, or list those that are",
+		Long: `Makes the timelines of the given addresses public: from now on a node that runs
+announces them in the DHT, if it takes part in one, under the CIDs of their first frames,
+and shows them to everybody who asks for the exact address of a frame (fetch): all that
+came before that frame, with the constants that these link to. Nobody is told which
+frames there are. What they link to in timelines that are not public is not shown, so
+such a frame can be fetched by nobody until these are provided too. All other nodes have
+to be trusted to get anything, as ever.
 
-With --stop they are announced no longer; others in the DHT may go on saying so for up
-to 48 hours. Without ADDR the command lists what is announced.`,
+With --stop they are not public any more; what others have got stays with them, and the
+DHT may go on naming this node for up to 48 hours. Without ADDR the command lists what is
+public.`,
 		Example: `  ibgib-node provide
   ibgib-node provide 8DA5BBD7C74A
   ibgib-node provide --stop 8DA5BBD7C74A`,
@@ -31,7 +35,7 @@ to 48 hours. Without ADDR the command lists what is announced.`,
 			return c.provide(cmd, args, stop)
 		},
 	}
-	cmd.Flags().BoolVar(&stop, "stop", false, "announce them no longer")
+	cmd.Flags().BoolVar(&stop, "stop", false, "make them public no longer")
 	return cmd
 }
 
