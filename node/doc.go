@@ -17,8 +17,8 @@
 // (keystone.go) and follows those of its peers (peer_keystones.go).
 // finder.go finds peers and keeps connected to those that are trusted; wide.go is its
 // part in a DHT, reach.go what it has to do with NATs and relays. fetch.go gets what is
-// known by its address from nodes that need not be trusted, shown.go is what it shows of
-// what it has to such nodes.
+// known by its address from nodes that need not be trusted, public.go is what it shows of
+// what it has to others.
 //
 // Callers: cmd/ibgib-node and node/api.
 package node

@@ -102,7 +102,8 @@ func TestFetchOfAStranger(t *testing.T) {
 }
 
 // What is not provided is not shown, though it is there and its address is known; nor
-// what a provided frame links to in a timeline that is not. A trusted peer may have it.
+// what a provided frame links to in a timeline that is not. Trust changes nothing: it is
+// for sagas, in which peers prove who they are.
 func TestFetchOfWhatIsPrivate(t *testing.T) {
 	a, tjp, frames, at := archive(t, 1)
 	private := writeNote(t, a, "private")
@@ -146,12 +147,17 @@ func TestFetchOfWhatIsPrivate(t *testing.T) {
 	if _, err := a.Trust(t.Context(), b.PeerID().String()); err != nil {
 		t.Fatal(err)
 	}
+	if res, err := fetchFrom(t, b, private, at); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("private, by a trusted peer: %+v, %v", res, err)
+	}
+	if _, err := a.Provide(t.Context(), private); err != nil {
+		t.Fatal(err)
+	}
 	mustFetch(t, b, linked.Addr, at)
 	isSound(t, b, linked.Addr)
 	if _, err := b.entryOf(t.Context(), private); !errors.Is(err, blockstore.ErrNotFound) {
 		t.Errorf("another timeline than the one that was fetched has a head: %v", err)
 	}
-	// Nobody asks a trusted peer for a head that it did not name: it has none here.
 	if _, err := a.Unprovide(t.Context(), tjp); err != nil {
 		t.Fatal(err)
 	}

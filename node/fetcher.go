@@ -142,7 +142,7 @@ func appendLinks(hashes []ibgib.Hash, g ibgib.IbGib) []ibgib.Hash {
 // gather asks peers until nothing is lacking. Those that are named are asked and no
 // others; without names, those that are found.
 func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.AddrInfo, progress func(FetchProgress)) error {
-	h, _, release, err := f.n.dialer()
+	h, release, err := f.n.dialer()
 	if err != nil {
 		return err
 	}

@@ -13,17 +13,17 @@ import (
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
-// maxShown bounds the blocks of one closure that a stream is shown, and so the memory
+// maxClosure bounds the blocks of one closure that a stream is shown, and so the memory
 // that it costs.
-const maxShown = 1 << 18
+const maxClosure = 1 << 18
 
-// shown is what one stream of a fetch may see: the closure of its target, as far as
-// this node shows it. To a trusted peer that is all of it; to a stranger the frames of
-// timelines that a person has announced, and the stones that these link to. It walks
-// the closure from the target down, and only as far as it is asked for.
-type shown struct {
+// closure is what one stream of a fetch may see: the closure of its target, as far as it
+// is public. These are the frames of timelines that a person has announced, and the
+// stones that they link to. A peer that is trusted sees no more: for all else there are
+// sagas, in which it proves who it is. It walks the closure from the target down, and only as far as it is asked for.
+type closure struct {
 	blocks   *blockstore.Reader
-	isPublic func(tjp ibgib.Addr) bool // nil: all is shown
+	isPublic func(tjp ibgib.Addr) bool
 
 	seen    map[ibgib.Hash]seenBlock
 	pending []ibgib.Hash // of seen, breadth first; what they link to may not be in seen yet
@@ -36,14 +36,11 @@ type seenBlock struct {
 	told   bool // it was returned or named
 }
 
-var _ protocol.Closure = (*shown)(nil)
+var _ protocol.Closure = (*closure)(nil)
 
 // showClosure is Open of protocol.FetchHandlers.
-func (n *Node) showClosure(ctx context.Context, p peer.ID, target ibgib.Hash) (protocol.Closure, error) {
-	c := &shown{blocks: n.view.Reader(), isPublic: n.announced.has, seen: make(map[ibgib.Hash]seenBlock)}
-	if _, trusted := n.trust.trusts(p); trusted {
-		c.isPublic = nil
-	}
+func (n *Node) showClosure(ctx context.Context, _ peer.ID, target ibgib.Hash) (protocol.Closure, error) {
+	c := &closure{blocks: n.view.Reader(), isPublic: n.announced.has, seen: make(map[ibgib.Hash]seenBlock)}
 	// What is closed has all that it reaches, and stays so while something names it.
 	closed, err := n.view.HasClosed(ctx, []ibgib.Hash{target})
 	if err != nil || !closed[0] {
@@ -53,14 +50,14 @@ func (n *Node) showClosure(ctx context.Context, p peer.ID, target ibgib.Hash) (p
 	if err != nil || g.IsZero() {
 		return c, err
 	}
-	if _, frame := timeline.Claims(g); !frame && c.isPublic != nil && !c.isPublic(g.Addr()) {
+	if _, frame := timeline.Claims(g); !frame && !c.isPublic(g.Addr()) {
 		return c, nil // a stone is shown as part of what links to it, or if it is announced itself
 	}
 	return c, c.see(target)
 }
 
 // block returns a block that may be shown, or none.
-func (c *shown) block(ctx context.Context, h ibgib.Hash) (ibgib.IbGib, error) {
+func (c *closure) block(ctx context.Context, h ibgib.Hash) (ibgib.IbGib, error) {
 	c.reads++
 	g, err := c.blocks.Block(ctx, h)
 	if errors.Is(err, blockstore.ErrNotFound) {
@@ -69,18 +66,18 @@ func (c *shown) block(ctx context.Context, h ibgib.Hash) (ibgib.IbGib, error) {
 	if err != nil {
 		return ibgib.IbGib{}, err
 	}
-	if tjp, frame := timeline.Claims(g); frame && c.isPublic != nil && !c.isPublic(tjp) {
+	if tjp, frame := timeline.Claims(g); frame && !c.isPublic(tjp) {
 		return ibgib.IbGib{}, nil
 	}
 	return g, nil
 }
 
 // see takes a block into the closure.
-func (c *shown) see(h ibgib.Hash) error {
+func (c *closure) see(h ibgib.Hash) error {
 	if _, known := c.seen[h]; known {
 		return nil
 	}
-	if len(c.seen) >= maxShown {
+	if len(c.seen) >= maxClosure {
 		return &saga.Error{Code: saga.CodeLimit, Text: "it reaches more ibGibs than this node shows at once"}
 	}
 	c.seen[h] = seenBlock{}
@@ -89,7 +86,7 @@ func (c *shown) see(h ibgib.Hash) error {
 }
 
 // walk takes what a block of the closure links to into it.
-func (c *shown) walk(g ibgib.IbGib) error {
+func (c *closure) walk(g ibgib.IbGib) error {
 	at := c.seen[g.Hash()]
 	if at.walked {
 		return nil
@@ -107,7 +104,7 @@ func (c *shown) walk(g ibgib.IbGib) error {
 }
 
 // step walks the next block; it returns one that may be shown, or none.
-func (c *shown) step(ctx context.Context) (ibgib.IbGib, error) {
+func (c *closure) step(ctx context.Context) (ibgib.IbGib, error) {
 	h := c.pending[0]
 	c.pending = c.pending[1:]
 	g, err := c.block(ctx, h)
@@ -117,7 +114,7 @@ func (c *shown) step(ctx context.Context) (ibgib.IbGib, error) {
 	return g, c.walk(g)
 }
 
-func (c *shown) Blocks(ctx context.Context, wants []ibgib.Hash, bytes int) (blocks []ibgib.IbGib, absent []ibgib.Hash, err error) {
+func (c *closure) Blocks(ctx context.Context, wants []ibgib.Hash, bytes int) (blocks []ibgib.IbGib, absent []ibgib.Hash, err error) {
 	for _, h := range wants {
 		for _, in := c.seen[h]; !in && len(c.pending) > 0; _, in = c.seen[h] {
 			if _, err := c.step(ctx); err != nil {
@@ -151,7 +148,7 @@ func (c *shown) Blocks(ctx context.Context, wants []ibgib.Hash, bytes int) (bloc
 	return blocks, absent, nil
 }
 
-func (c *shown) Ahead(ctx context.Context, most int) ([]ibgib.Hash, error) {
+func (c *closure) Ahead(ctx context.Context, most int) ([]ibgib.Hash, error) {
 	var ahead []ibgib.Hash
 	for len(ahead) < most && len(c.pending) > 0 {
 		g, err := c.step(ctx)
@@ -170,7 +167,7 @@ func (c *shown) Ahead(ctx context.Context, most int) ([]ibgib.Hash, error) {
 	return ahead, nil
 }
 
-func (c *shown) Reads() int { return c.reads }
+func (c *closure) Reads() int { return c.reads }
 
 // isShown tells whether a peer is being served with a fetch.
 func (n *Node) isShown(p peer.ID) bool {
