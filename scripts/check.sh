@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks of this repository. CI runs exactly this, and so does a person
 # before a commit. It needs Go and a C compiler (for the race detector); what
-# else it runs, Go fetches.
+# else it runs, Go fetches. With Node.js and npm, a foreign peer talks to a node too.
 #
 #   scripts/check.sh             everything
 #   FUZZTIME=1m scripts/check.sh with longer fuzzing (default 20,000 runs a target)
@@ -77,6 +77,16 @@ else
 	cat "$work/soak.log"
 	exit "$code"
 fi
+
+# A peer in another language, which knows no more than SPEC.md tells. Where it cannot run,
+# exit code 3, that is no failure.
+step "js-libp2p as a foreign peer"
+code=0
+scripts/interop/run.sh || code=$?
+case $code in
+0 | 3) ;;
+*) exit "$code" ;;
+esac
 
 # The vulnerability database is on the network. That it cannot be reached is no
 # failure; exit code 3 says that a vulnerability was found.
