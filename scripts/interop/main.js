@@ -47,6 +47,7 @@ console.log(`js-libp2p ${ours}\ngo-libp2p ${other}\n`)
 
 const note = await node('new', 'note', '--set', '{"text":"written by the Go node"}')
 await node('mut8', note, '--set', '{"text":"and changed"}')
+const hidden = await node('new', 'note', '--set', '{"text":"for nobody"}')
 
 await check('the node is dialled and identified', async () => {
   const identified = new Promise((resolve) => peer.libp2p.addEventListener('peer:identify', (e) => resolve(e.detail)))
@@ -70,6 +71,14 @@ await check('a provider is found through its DHT', async () => {
 })
 
 await check('a stranger learns nothing but that it is one', () => assert.rejects(peer.sync(other), fails('untrusted')))
+
+await check('a stranger gets what is public by its exact address, and nothing else', async () => {
+  const got = new Store()
+  const count = await peer.fetch(other, note, got)
+  assert.deepEqual(got.entries.get(parse(note).tjpGib), [parse(note).hash])
+  await assert.rejects(peer.fetch(other, hidden, new Store()), { code: 'refused', remote: false })
+  return `${count} ibGibs`
+})
 
 await check('strangers meet, and name their keystones', async () => {
   const { genesis } = await peer.meet(other)
@@ -244,6 +253,19 @@ await check('a message out of place ends the saga', async () => {
 
 const guestStore = new Store()
 const guest = await Peer.start(guestStore)
+
+await check('the node fetches from this peer, and takes nothing that is not what it asked for', async () => {
+  const [listening] = peer.libp2p.getMultiaddrs()
+  const frames = ['shown', 'forged'].map((text) => begin(store, 'page', { text }))
+  frames.forEach((frame) => peer.shown.add(parse(addrOf(frame)).hash))
+  const [shown, forged] = frames.map((frame) => change(store, frame, { big: 'x'.repeat(2 << 20) }))
+  await node('fetch', addrOf(shown), '--from', listening.toString())
+  assert.deepEqual((await timelines())[parse(addrOf(frames[0])).hash], [parse(addrOf(shown)).hash])
+  store.bytes = (hash) => Buffer.from(Store.prototype.bytes.call(store, hash).toString().replace('"forged"', '"FORGED"'))
+  await assert.rejects(node('fetch', addrOf(forged), '--from', listening.toString()))
+  delete store.bytes
+  assert.equal((await timelines())[parse(addrOf(frames[1])).hash], undefined)
+})
 
 await check('an invite makes a new peer trusted', async () => {
   const invite = readInvite((await node.json('invite')).invite)

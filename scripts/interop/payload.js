@@ -80,7 +80,7 @@ export class Sending {
       this.sent.ibGibs++
       this.sent.bytes += bytes.length
       if (bytes.length > MAX_WHOLE) {
-        deltas.push(...chunks(hash, bytes))
+        deltas.push(...chunked(hash, bytes).map((item) => ({ items: [item] })))
         room = 0
       } else if (bytes.length > room || deltas.at(-1).items.length === MAX_ITEMS) {
         deltas.push({ items: [{ full: bytes }] })
@@ -94,13 +94,33 @@ export class Sending {
   }
 }
 
-function chunks(hash, bytes) {
-  const deltas = []
+/** chunked returns a stored form as the items that it travels in: one, or chunks. */
+export function chunked(hash, bytes) {
+  if (bytes.length <= MAX_WHOLE) return [{ full: bytes }]
+  const items = []
   for (let offset = 0; offset < bytes.length; offset += MAX_WHOLE) {
-    const piece = bytes.subarray(offset, offset + MAX_WHOLE)
-    deltas.push({ items: [{ chunk: { hash, offset, total: bytes.length, piece } }] })
+    items.push({ chunk: { hash, offset, total: bytes.length, piece: bytes.subarray(offset, offset + MAX_WHOLE) } })
   }
-  return deltas
+  return items
+}
+
+/** Chunks puts a stored form together that comes in chunks. */
+export class Chunks {
+  open = undefined // {hash, total, pieces, size}
+
+  /** take returns the whole when its last piece has come. */
+  take({ hash, offset = 0, total = 0, piece }) {
+    this.open ??= { hash, total, pieces: [], size: 0 }
+    const { open } = this
+    if (hash !== open.hash || total !== open.total || total > MAX_STORED || offset !== open.size || offset + piece.length > total) {
+      throw new Problem('protocol', 'a chunk that does not follow')
+    }
+    open.pieces.push(piece)
+    open.size += piece.length
+    if (open.size < total) return undefined
+    this.open = undefined
+    return Buffer.concat(open.pieces)
+  }
 }
 
 /** Receiving takes blocks of the other side, and stores them as they come. */
@@ -114,7 +134,7 @@ export class Receiving {
   present = false // something that was offered was here
   unlinked = new Set() // of those that arrived: nothing links to them yet
   dropped = new Set()
-  chunks = undefined // an ibGib that comes in pieces: {hash, total, pieces, size}
+  chunks = new Chunks()
 
   /** A side that held nothing at the beginning is fresh: it is sent blocks without offers. */
   constructor(store, { fresh }) {
@@ -141,29 +161,15 @@ export class Receiving {
     const payload = full ?? chunk?.piece
     if (this.done || !payload?.length || (full && chunk)) throw new Problem('protocol', 'an item out of place')
     if (payload.length > MAX_WHOLE) throw new Problem('limit', `an item of ${payload.length} bytes`)
-    if (this.chunks ? !chunk : this.granted <= 0) throw new Problem('protocol', 'an item out of turn')
+    if (this.chunks.open ? !chunk : this.granted <= 0) throw new Problem('protocol', 'an item out of turn')
     this.granted -= payload.length
-    const whole = chunk ? this.takeChunk(chunk) : payload
+    const whole = chunk ? this.chunks.take(chunk) : payload
     if (whole) this.takeBlock(whole)
     // Granted anew when half has been used: what came is stored by now.
-    if (this.chunks || this.granted >= CREDIT / 2) return []
+    if (this.chunks.open || this.granted >= CREDIT / 2) return []
     const credit = CREDIT - this.granted
     this.granted = CREDIT
     return [{ credit }]
-  }
-
-  // takeChunk returns the whole when its last piece has come.
-  takeChunk({ hash, offset = 0, total = 0, piece }) {
-    this.chunks ??= { hash, total, pieces: [], size: 0 }
-    const { chunks } = this
-    if (hash !== chunks.hash || total !== chunks.total || total > MAX_STORED || offset !== chunks.size || offset + piece.length > total) {
-      throw new Problem('protocol', 'a chunk that does not follow')
-    }
-    chunks.pieces.push(piece)
-    chunks.size += piece.length
-    if (chunks.size < total) return undefined
-    this.chunks = undefined
-    return Buffer.concat(chunks.pieces)
   }
 
   takeBlock(bytes) {
@@ -198,7 +204,7 @@ export class Receiving {
 
   /** takeDone checks that all that was wanted has come, and nothing else. */
   takeDone(wanted) {
-    if (this.done || this.expected.length > 0 || this.chunks) throw new Problem('protocol', 'done out of place')
+    if (this.done || this.expected.length > 0 || this.chunks.open) throw new Problem('protocol', 'done out of place')
     this.done = true
     if (this.refusals.length > 0) return
     const missing = [...wanted].find((hash) => !this.store.has(hash))

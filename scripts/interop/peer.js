@@ -11,6 +11,7 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { answerFetch, fetchClosure } from './fetch.js'
 import { Keystone, PRIMARY } from './keystone.js'
 import { answerMeeting, meet } from './meeting.js'
 import { Saga } from './saga.js'
@@ -19,10 +20,12 @@ import { Transcript } from './transcript.js'
 import { Conn, Problem } from './wire.js'
 
 export const PROTOCOL = '/ibgib/sync/1'
+export const FETCH = '/ibgib/fetch/1'
 const DHT = '/ibgib/kad/1.0.0' // of ibGib nodes; the public one is /ipfs/kad/1.0.0
 
 export class Peer {
   trusted = new Map() // peer id as text -> Relation
+  shown = new Set() // roots of timelines that are public
   sagas = [] // those that others began
   failures = [] // of streams that others opened
 
@@ -50,6 +53,7 @@ export class Peer {
       }
     })
     await peer.libp2p.handle(PROTOCOL, (stream, connection) => peer.answer(new Conn(stream, connection.id), connection.remotePeer), { maxInboundStreams: 64 })
+    await peer.libp2p.handle(FETCH, (stream, connection) => peer.show(new Conn(stream, connection.id)), { maxInboundStreams: 8 })
     return peer
   }
 
@@ -69,10 +73,10 @@ export class Peer {
   }
 
   /** open opens a stream to a peer. */
-  async open(to) {
+  async open(to, protocol = PROTOCOL) {
     const signal = AbortSignal.timeout(30_000)
     const connection = await this.libp2p.dial(to, { signal })
-    return new Conn(await connection.newStream(PROTOCOL, { signal }), connection.id)
+    return new Conn(await connection.newStream(protocol, { signal }), connection.id)
   }
 
   /**
@@ -164,6 +168,21 @@ export class Peer {
     } catch {
       saga.isSealed = false
     }
+  }
+
+  /** fetch gets what an address names, and all that it links to, from a peer that need not be trusted. */
+  async fetch(to, addr, store = this.store) {
+    return this.within(await this.open(to, FETCH), (conn) => fetchClosure(conn, addr, store))
+  }
+
+  // show serves a stream on which somebody fetches.
+  async show(conn) {
+    await this.within(conn, async () => {
+      const first = await conn.receive()
+      if (first) await answerFetch(conn, first.message, this.store, (root) => this.shown.has(root))
+    }).catch((err) => {
+      if (err.code !== 'unreachable') this.failures.push(err) // who has all it wanted may reset the stream
+    })
   }
 
   // answer serves a stream that another peer has opened.

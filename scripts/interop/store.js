@@ -32,6 +32,23 @@ export class Store {
     return hash
   }
 
+  /** addAll adds stored forms, {hash: bytes}, that top reaches, and makes that a head if it is a frame. */
+  addAll(came, top) {
+    const open = [top]
+    while (open.length > 0) {
+      const hash = open.at(-1)
+      const lacking = this.has(hash) ? [] : links(decode(came.get(hash))).map((addr) => parse(addr).hash).filter((h) => !this.has(h))
+      if (lacking.length > 0) {
+        open.push(...lacking)
+        continue
+      }
+      if (!this.has(hash)) this.add(came.get(hash))
+      open.pop()
+    }
+    const { root } = this.blocks.get(top)
+    if (root) this.place(root, [top])
+  }
+
   /** put keeps an ibGib made here. If it is a frame its timeline goes on with it. */
   put(ibGib) {
     const hash = this.add(encode(ibGib))

@@ -6,7 +6,8 @@
 // no honest peer sends, are refused.
 import { varint } from './gib.js'
 
-export const MAX_MESSAGE = 2 << 20 // bytes, without the length before it
+const MAX_MESSAGE = 2 << 20 // bytes, without the length before it
+const TIMEOUT = 60_000 // milliseconds without anything from the other side
 
 /** Problem is what ends a saga or a meeting, at this side or at the other one. */
 export class Problem extends Error {
@@ -93,7 +94,9 @@ const KINDS = {
     }
   },
   working: { number: 10, type: {} },
-  seal: { number: 11, type: { frame: must(1, 'bytes') } }
+  seal: { number: 11, type: { frame: must(1, 'bytes') } },
+  fetch: { number: 12, type: { target: must(1, 'hash'), wants: field(2, 'hashes'), ahead: field(3, 'bool') } },
+  fetched: { number: 13, type: { items: list(1, Item), absent: field(2, 'hashes'), ahead: field(3, 'hashes') } }
 }
 const ENVELOPE = { sagaId: field(1, 'hash'), ...KINDS }
 
@@ -247,7 +250,6 @@ export class Conn {
     this.connection = connection
     this.chunks = stream[Symbol.asyncIterator]()
     this.buffer = Buffer.alloc(0)
-    this.ended = false
   }
 
   /** send takes a message, and waits while the stream takes no more. It returns the bytes of the message. */
@@ -324,13 +326,24 @@ export class Conn {
   // fill says whether that many bytes are there before the stream ends.
   async fill(length) {
     while (this.buffer.length < length) {
-      const { done, value } = await this.chunks.next()
-      if (done) {
-        if (this.stream.status === 'reset') throw new Problem('unreachable', 'the stream was reset')
-        return false
-      }
+      const { done, value } = await this.nextChunk()
+      if (done) return false
       this.buffer = Buffer.concat([this.buffer, value.subarray()])
     }
     return true
+  }
+
+  async nextChunk() {
+    let timer
+    const tooLong = new Promise((_, reject) => {
+      timer = setTimeout(reject, TIMEOUT, new Problem('timeout', 'nothing has come for a minute'))
+    })
+    try {
+      return await Promise.race([this.chunks.next(), tooLong])
+    } catch (err) {
+      throw err instanceof Problem ? err : new Problem('unreachable', err.message)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }
