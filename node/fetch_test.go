@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/saga"
 )
@@ -260,4 +263,76 @@ func TestFetchThroughTheDHT(t *testing.T) {
 		return err == nil && res.Moved && res.Sources[0].Peer == a.PeerID().String()
 	})
 	isSound(t, b, tjp)
+}
+
+// A timeline that one node of many announces is fetched by its address by all others,
+// which trust nobody, also after the bootstrap node has been stopped and begun again.
+func TestFetchInAMesh(t *testing.T) {
+	nodes := 30
+	if testing.Short() {
+		nodes = 6
+	}
+	dir := t.TempDir()
+	boot := wideNode(t, dir, Mesh{}, Reach{Role: RoleBootstrap})
+	at := boot.Identity().Addrs
+	if len(at) != 1 {
+		t.Fatalf("the bootstrap node is at %q, want one address", at)
+	}
+	all := make([]*Node, nodes)
+	for i := range all {
+		way := Reach{Bootstrap: at, DHT: dht.ModeClient}
+		if i%2 == 0 {
+			way.DHT = dht.ModeServer
+		}
+		all[i] = wideNode(t, t.TempDir(), Mesh{Name: fmt.Sprint("mesh", i)}, way)
+	}
+	for _, n := range all {
+		eventually(t, "a node has entered the DHT", func() bool { return n.dhtStatus().Peers > 0 })
+	}
+	tjp := writeNote(t, all[0], "shared")
+	last := tjp
+	for i := range 20 {
+		c, err := all[0].Mut8(t.Context(), tjp, ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: "i", Value: ibgib.Number(float64(i))})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c.Addr
+	}
+	if _, err := all[0].Provide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	fetched := func(n *Node) bool {
+		_, err := n.Fetch(t.Context(), last, FetchOptions{}, nil)
+		if err != nil && !errors.Is(err, blockstore.ErrNotFound) && code(err) != saga.CodeUnreachable {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	fetchAll := func(when string, nodes []*Node) {
+		var times []time.Duration
+		for _, n := range nodes {
+			began := time.Now()
+			eventually(t, "the timeline is fetched "+when, func() bool { return fetched(n) })
+			times = append(times, time.Since(began))
+			isSound(t, n, last)
+		}
+		slices.Sort(times)
+		t.Logf("%s, found and fetched by %d of %d nodes, one after the other: median %s, at most %s", when,
+			len(times), len(all), times[len(times)/2].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond))
+	}
+	half := len(all) / 2
+	fetchAll("at first", all[1:half])
+
+	if err := boot.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bootstrap node is back at its port", func() bool {
+		n, err := Open(Config{Data: dir, Listen: []string{strings.Split(at[0], "/p2p/")[0]}, Reach: Reach{Role: RoleBootstrap}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		return n.Start(t.Context()) == nil
+	})
+	fetchAll("after the restart of the bootstrap node", all[half:])
 }

@@ -195,6 +195,8 @@ func fullAddrs(h host.Host) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A place at a relay that is to be found yet is no address.
+	resolved = slices.DeleteFunc(slices.Clone(resolved), func(a ma.Multiaddr) bool { return a[0].Protocol().Code == ma.P_CIRCUIT })
 	for i, a := range resolved {
 		resolved[i] = withCertificates(h, a)
 	}
