@@ -121,6 +121,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	if err := st.resolvePins(w); err != nil {
 		return CommitResult{}, err
 	}
+	if err := st.applyBar(ctx, w); err != nil {
+		return CommitResult{}, err
+	}
 	if st.leaves() {
 		return st.commitAccepted(ctx, w)
 	}

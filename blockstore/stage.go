@@ -45,6 +45,8 @@ type Stage struct {
 	merges           map[ibgib.Hash]struct{} // merge frames that no frame here follows
 	rejects          bool                    // something is kept out of the index
 	accepted         bool                    // it has nothing but what its heads need
+	barred           []ibgib.Hash            // roots whose heads stay; see Bar
+	barredWhy        string
 }
 
 // errEnded says that a stage has been committed or discarded, or that an
