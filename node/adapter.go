@@ -25,10 +25,12 @@ type intake struct {
 	stage  *blockstore.Stage
 	// merged is told of the timelines that a commit has merged.
 	merged func([]blockstore.Merge)
+	// barred are the timelines of which it moves no head, when it commits.
+	barred func() []ibgib.Hash
 }
 
-func newIntake(s *blockstore.Store, share blockstore.Share, peer string, merged func([]blockstore.Merge)) (*intake, error) {
-	i := &intake{store: s, share: share, origin: blockstore.Origin{Peer: peer}, merged: merged}
+func newIntake(s *blockstore.Store, share blockstore.Share, peer string, merged func([]blockstore.Merge), barred func() []ibgib.Hash) (*intake, error) {
+	i := &intake{store: s, share: share, origin: blockstore.Origin{Peer: peer}, merged: merged, barred: barred}
 	var err error
 	if i.stage, err = s.NewStage(i.share, i.origin); err != nil {
 		return nil, err
@@ -77,6 +79,7 @@ func (i *intake) Commit(ctx context.Context, c saga.Change) (saga.Committed, err
 	if err := i.stage.Pin(ctx, c.Stones); err != nil {
 		return saga.Committed{}, err
 	}
+	i.stage.Bar(i.barred(), "this timeline is followed from another keystone than that of the peer")
 	res, err := i.stage.Commit(ctx)
 	if err != nil {
 		return saga.Committed{}, err

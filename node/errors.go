@@ -42,6 +42,7 @@ const (
 	errOneHead    absence = "the timeline has one head only"
 
 	errNotAnnounced absence = "the timeline is not announced"
+	errNotFollowed  absence = "the timeline is not followed"
 )
 
 // A MissingLinkError says that a change links to something that is not stored,

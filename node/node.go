@@ -80,6 +80,7 @@ type Node struct {
 	announced *announced
 	marks     *marks
 	fetches   *fetches
+	follows   *follows
 	wide      atomic.Pointer[wide]                  // nil until Start, and if there is no DHT
 	shows     atomic.Pointer[protocol.FetchService] // nil until Start
 	reached   atomic.Pointer[Reachability]
@@ -207,6 +208,9 @@ func (n *Node) load() (err error) {
 		return err
 	}
 	if n.marks, err = loadMarks(n.dir.Marks(), n.now); err != nil {
+		return err
+	}
+	if n.follows, err = loadFollows(n.dir.Follows()); err != nil {
 		return err
 	}
 	n.fetches = newFetches()

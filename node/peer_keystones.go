@@ -110,6 +110,9 @@ func (n *Node) moveTrust(p peer.ID, from, to ibgib.Addr) (moved bool, err error)
 	if err := n.trust.rotate(p, from, to); err != nil {
 		return false, err
 	}
+	if err := n.follows.rotated(from, to); err != nil {
+		return false, err
+	}
 	n.log.Info("a trusted peer has rotated its keystone", "peer", p, "before", from, "now", to)
 	return true, nil
 }

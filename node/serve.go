@@ -81,7 +81,9 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, with proof, roots []ibgib
 	cfg.IdleTimeout = n.idle
 	cfg.Blocks, cfg.Index = n.view.Reader(), n.view
 	cfg.Intake = func(context.Context) (saga.Intake, error) {
-		return newIntake(n.store, blockstore.DefaultShare, p.String(), func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) })
+		return newIntake(n.store, blockstore.DefaultShare, p.String(),
+			func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) },
+			func() []ibgib.Hash { return n.follows.barred(with.primary) })
 	}
 	told, pace := n.tellSaga(p, cfg.Role, len(roots)), newPace(n.now)
 	defer func() {

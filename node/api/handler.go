@@ -109,6 +109,9 @@ func (h *handler) mux() http.Handler {
 		"POST /provide":   h.postProvide,
 		"POST /unprovide": h.postUnprovide,
 		"POST /fetch":     h.postFetch,
+		"GET /follow":     h.getFollow,
+		"POST /follow":    h.postFollow,
+		"POST /unfollow":  h.postUnfollow,
 		"POST /ping":      h.postPing,
 
 		"GET /events": h.getEvents,

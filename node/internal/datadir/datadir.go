@@ -29,6 +29,7 @@ import (
 //	wants.json  what it lacks of what peers named
 //	contacts.json addresses of trusted peers
 //	announced.json timelines that the DHT is told of
+//	follows.json   timelines whose heads come from one keystone
 //	marks.json     peers that gave something else than what was fetched
 //	dht.json    what the part in the DHT remembers
 //	api.token   token of the control API
@@ -148,6 +149,9 @@ func (d Dir) Contacts() string { return d.file("contacts.json") }
 
 // Announced is the file of timelines that the DHT is told of.
 func (d Dir) Announced() string { return d.file("announced.json") }
+
+// Follows is the file of timelines that are followed.
+func (d Dir) Follows() string { return d.file("follows.json") }
 
 // Marks is the file of peers that did not give what was fetched.
 func (d Dir) Marks() string { return d.file("marks.json") }
