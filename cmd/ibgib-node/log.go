@@ -57,7 +57,7 @@ Ctrl-C ends it.`,
 				return c.logGraph(cmd.Context(), addr, o.limit)
 			}
 			if o.follow {
-				return c.follow(cmd.Context(), addr, o)
+				return c.followLog(cmd.Context(), addr, o)
 			}
 			return c.log(cmd.Context(), addr, o.limit)
 		},

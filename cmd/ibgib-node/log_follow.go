@@ -44,8 +44,8 @@ func (f *feed) line(v any, text string) error {
 	return err
 }
 
-// follow prints the last frames of a timeline, and then each new one.
-func (c *cli) follow(ctx context.Context, addr ibgib.Addr, o logOptions) error {
+// followLog prints the last frames of a timeline, and then each new one.
+func (c *cli) followLog(ctx context.Context, addr ibgib.Addr, o logOptions) error {
 	return c.withDaemon(ctx, func(client *api.Client) error {
 		f := follower{client: client, feed: feed{c: c, header: frameLine("N", "TIME (UTC)", "KIND", "ADDRESS")}}
 		for e, err := range client.Events(ctx, node.EventOptions{Kinds: []node.EventKind{node.EventHeads}}) {
