@@ -147,7 +147,7 @@ func (m *Machine) Result() (Result, error) {
 	if !m.Done() || !m.moves() {
 		return r, nil
 	}
-	parties := [2]party{{m.opts.Self, m.opts.Session}, {m.opts.Peer, m.opts.PeerSession}}
+	parties := [2]Party{{m.opts.Self, m.opts.Session}, {m.opts.Peer, m.opts.PeerSession}}
 	if m.opts.Role == Responder {
 		slices.Reverse(parties[:])
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -86,4 +87,48 @@ func TestTranscript(t *testing.T) {
 type hashed struct {
 	n   int
 	all []byte
+}
+
+// A transcript reads back, and nothing that differs from one does.
+func TestReadTranscript(t *testing.T) {
+	a, b := newSpace(t, 1), newSpace(t, 2)
+	a.populate(3, 3)
+	b.create("own", nil)
+	ra, _, _, _ := runCounted(t, a, b)
+	list := ra.Transcript
+	got, err := saga.ReadTranscript(list)
+	if err != nil || got.Initiator.Name != "a" || got.Responder.Name != "b" || got.Last != list[11].Addr() || got.ID != ra.SagaID.String() {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	c, d := newSpace(t, 3), newSpace(t, 4)
+	c.create("other", nil)
+	other, _, _, _ := runCounted(t, c, d)
+	forged, err := ibgib.New(list[2].Ib(), list[2].Data().With("messages", ibgib.Number(7)), ibgib.Rel8ns{{Name: "ancestor", Addrs: list[2].Rel("ancestor")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := func(i int, g ibgib.IbGib) []ibgib.IbGib {
+		l := slices.Clone(list)
+		l[i] = g
+		return l
+	}
+	for name, l := range map[string][]ibgib.IbGib{
+		"nothing":                    nil,
+		"the first stages":           list[:8],
+		"a stone without its frame":  list[:11],
+		"without the beginning":      list[2:],
+		"in another order":           slices.Concat(list[:4], list[6:8], list[4:6], list[8:]),
+		"twice":                      slices.Concat(list, list),
+		"a stone of another saga":    replaced(0, other.Transcript[0]),
+		"a frame of another saga":    replaced(11, other.Transcript[len(other.Transcript)-1]),
+		"the end of another saga":    slices.Concat(list[:10], other.Transcript[len(other.Transcript)-2:]),
+		"another number of messages": replaced(2, forged),
+		"a frame in a stone's place": replaced(2, list[3]),
+		"only frames":                {list[1], list[1], list[3], list[3]},
+		"the zero ibGib":             replaced(4, ibgib.IbGib{}),
+	} {
+		if _, err := saga.ReadTranscript(l); err == nil {
+			t.Errorf("%s is a transcript", name)
+		}
+	}
 }
