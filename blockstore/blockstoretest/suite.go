@@ -433,6 +433,17 @@ func testPruneLocal(t *testing.T, s *blockstore.Store) {
 		}
 	}
 	Clean(t, s)
+	tjp, _ := timeline.Claims(Last(made[4]))
+	root, _ := tjp.Hash()
+	if err := s.DropLocal(ctx, root, ibgib.Hash{1}); err != nil {
+		t.Fatal(err)
+	}
+	for i, gone := range map[int]bool{3: false, 4: true} {
+		if _, err := s.Get(ctx, Last(made[i]).Addr()); errors.Is(err, blockstore.ErrNotFound) != gone {
+			t.Errorf("timeline %d after one was dropped: %v", i, err)
+		}
+	}
+	Clean(t, s)
 }
 
 func testClosedStore(t *testing.T, s *blockstore.Store) {
