@@ -121,13 +121,14 @@
 //
 // # Sessions
 //
-// A session keystone has a secret of its own, the pool of [SessionConfig], and
+// A session keystone has the pool of [SessionConfig], and
 // frameDetails {cosigKeys: [one key], peers: [both peer ids, sorted], expires: epoch
 // milliseconds, at most 30 days after its own time}. The primary authorises it by
 // a frame {target: the session's first frame, verb sync}. On a connection each
 // session signs {target: the [Connection] stone, verb connect} once, and at the end
 // of a saga in which something moved {target: the last frame of its transcript,
-// verb transcript}. [CheckSession] and [History.Accept] check it and fail with a
+// verb transcript}. Its secret derives from that of the primary ([Secret.Session]), so that
+// nothing has to be kept secret beside that. [CheckSession] and [History.Accept] check it and fail with a
 // [SessionError], whose [Reason] tells unknown, revoked, disputed, expired and bad
 // proof apart.
 package keystone

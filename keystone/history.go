@@ -196,6 +196,12 @@ func (h *History) CosignedBy(key ed25519.PublicKey) bool {
 	return len(h.keys) > 0 && h.keys[0].Equal(key)
 }
 
+// IsSession reports whether the pools are those of a session; ReadSession judges one.
+func (h *History) IsSession() bool {
+	pools := h.tip.d.Pools
+	return len(pools) == 1 && pools[0].shell == newPool(SessionConfig()).shell
+}
+
 // Status returns what the keystone is good for. A dispute comes before a
 // revocation, because which of them holds is what a person has to decide.
 func (h *History) Status() Status {

@@ -159,8 +159,8 @@ func (n *Node) takeCredentials(ctx context.Context, m *protocol.Meeting, shown [
 			return &keystone.SessionError{Reason: reasonFor(err), Detail: "the keystone of the peer", Err: err}
 		}
 	}
-	n.review(bound)
 	primary, err := n.book.History(n.trust.keystone(m.Peer))
+	n.review(bound)
 	if err != nil {
 		return &keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the keystone of the peer is not trusted, or not known"}
 	}

@@ -163,6 +163,9 @@ func (n *Node) conclude(ctx context.Context, m *protocol.Meeting, initiator bool
 	} else {
 		m.Fail(ctx, err)
 	}
+	if err != nil {
+		n.sessions.lost(m.Peer) // it may have taken nothing
+	}
 	if session, parsed := ibgib.ParseAddr(m.Said().Genesis); parsed == nil && err == nil && m.HasSessions() {
 		n.sessions.took(m.Peer, shown{m.Conn(), session})
 	}

@@ -122,8 +122,10 @@ func (n *Node) keepLocal(ctx context.Context, p peer.ID, frames []ibgib.IbGib) e
 	if n.records.Add(1)%pruneEvery != 0 {
 		return nil
 	}
-	_, err := n.store.PruneLocal(ctx, keptSagas)
-	return err
+	if _, err := n.store.PruneLocal(ctx, keptSagas); err != nil {
+		return err
+	}
+	return n.dropSessions(ctx)
 }
 
 func (n *Node) recordData(p peer.ID, role saga.Role, began time.Time, r saga.Result) []ibgib.Member {

@@ -121,6 +121,23 @@ func (s *sessions) hasTaken(p peer.ID, sh shown) bool {
 	return s.shown[p] == sh
 }
 
+// isKnown tells whether a peer has taken the credentials of this node on a connection
+// that is open.
+func (s *sessions) isKnown(p peer.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh, ok := s.shown[p]
+	return ok && !sh.conn.IsClosed()
+}
+
+// lost notes that a peer knows nothing of the credentials of this node, which then
+// proves itself anew when the two meet.
+func (s *sessions) lost(p peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.shown, p)
+}
+
 // forget drops what a peer has proved, and what it has taken.
 func (s *sessions) forget(p peer.ID) {
 	s.mu.Lock()
@@ -181,27 +198,35 @@ func (n *Node) proved(ctx context.Context, p peer.ID) (proof, error) {
 // before this node begins something: it meets the peer if they have not. Errors are
 // *saga.Error: unreachable, what the peer says, or untrusted with a reason.
 func (n *Node) prove(ctx context.Context, h host.Host, to peer.AddrInfo) (proof, error) {
-	pr, err := n.proved(ctx, to.ID)
-	// A second time if the first has only brought trust, or the confirmation of the
-	// newest frame of the own keystone.
-	for range 2 {
+	pr, err := n.mutual(ctx, to.ID)
+	// A second time if the first has only brought trust, the confirmation of the newest
+	// frame of the own keystone, or the news that the peer has to prove itself anew.
+	for attempt := range 2 {
 		if err == nil {
 			return pr, nil
 		}
 		met := n.greet(ctx, h, to)
-		if pr, err = n.standing(to.ID); err == nil {
+		if pr, err = n.mutual(ctx, to.ID); err == nil {
 			return pr, nil // perhaps in a meeting that the peer has begun
 		}
-		if met != nil {
+		if met != nil && (attempt > 0 || !isRefused(met)) {
 			return proof{}, met
 		}
 		if err := n.checkTarget(to.ID); err != nil {
 			return proof{}, err
 		}
-		pr, err = n.proved(ctx, to.ID)
 	}
 	if err != nil {
 		err = n.whyUnproved(ctx, h, to.ID, err)
+	}
+	return pr, err
+}
+
+// mutual is proved for what this node begins: the peer has to know this node, too.
+func (n *Node) mutual(ctx context.Context, p peer.ID) (proof, error) {
+	pr, err := n.proved(ctx, p)
+	if err == nil && !n.sessions.isKnown(p) {
+		err = sessionFailure(&keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the peer has not taken the session of this node on this connection"})
 	}
 	return pr, err
 }
@@ -230,11 +255,17 @@ func sessionFailure(err error) error {
 	return &saga.Error{Code: saga.CodeUntrusted, Reason: string(e.Reason), Text: e.Error(), Retry: retry, Err: err}
 }
 
+// isRefused tells whether a session was refused for a reason that may pass.
+func isRefused(err error) bool {
+	var e *saga.Error
+	return errors.As(err, &e) && e.Code == saga.CodeUntrusted && e.Retry && e.Reason != ""
+}
+
 // lostProof tells whether a peer has answered that it knows of no proof of this node,
 // which this node takes for given: then the two have to meet again.
 func lostProof(err error) bool {
 	var e *saga.Error
-	return errors.As(err, &e) && e.Remote && e.Code == saga.CodeUntrusted && e.Retry && e.Reason != ""
+	return isRefused(err) && errors.As(err, &e) && e.Remote
 }
 
 // keyOf returns the key of a peer, which its session must bear.

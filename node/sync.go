@@ -179,7 +179,7 @@ func (n *Node) initiate(ctx context.Context, to peer.AddrInfo, opts SyncOptions,
 	}
 	result, err := n.openSaga(ctx, to, roots, run)
 	if lostProof(err) {
-		n.sessions.forget(to.ID)
+		n.sessions.lost(to.ID)
 		return n.openSaga(ctx, to, roots, run)
 	}
 	return result, err

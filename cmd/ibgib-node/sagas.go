@@ -76,16 +76,69 @@ func stateOfSaga(s node.SagaRecord) string {
 func showTook(s node.SagaRecord) string { return showDuration(s.Ended.Sub(s.Began)) }
 
 func sagasShowCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	verify := false
+	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one past sync",
 		Long: `Shows what a sync did: with whom, how long it took, what moved, which timelines
 differed or have diverged, what was refused, and the frames that record it. ID is
-as list shows it.`,
+as list shows it.
+
+With --verify it checks the record instead: the transcript, which stands for every
+message of the sync, and the signatures of both sides under it, whose sessions and
+keystones are replayed. The exit code is 1 if something is wrong or lacking.`,
 		Example: `  ibgib-node sagas show ID
+  ibgib-node sagas show ID --verify
   ibgib-node sagas show ID --json`,
 		Args: argsBetween(1, 1, "one ID"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.sagasShow(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if verify {
+				return c.sagasVerify(cmd.Context(), args[0])
+			}
+			return c.sagasShow(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&verify, "verify", false, "check the record and the signatures of both sides")
+	return cmd
+}
+
+func (c *cli) sagasVerify(ctx context.Context, id string) error {
+	var v node.SagaVerification
+	err := c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
+		v, err = client.VerifySaga(ctx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.print(v, func(w io.Writer) { showVerification(w, v) }); err != nil {
+		return err
+	}
+	if !v.Valid {
+		return problems("the record of the saga does not hold")
+	}
+	return nil
+}
+
+func showVerification(w io.Writer, v node.SagaVerification) {
+	t := newTable(w)
+	defer t.end()
+	t.row("saga", printable(v.SagaID))
+	if v.Problem != "" {
+		t.row("transcript", printable(v.Problem))
+		return
+	}
+	t.row("transcript", "whole, up to "+show(v.Last))
+	for _, s := range v.Sides {
+		state := "signed by " + show(s.Frame)
+		if s.Problem != "" {
+			state = "not signed: " + printable(s.Problem)
+		}
+		t.row(printable(s.Role), printable(s.PeerID))
+		if !s.Keystone.IsZero() {
+			t.row("", "keystone "+show(s.Keystone))
+		}
+		t.row("", state)
 	}
 }
 

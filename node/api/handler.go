@@ -116,8 +116,9 @@ func (h *handler) mux() http.Handler {
 
 		"GET /events": h.getEvents,
 
-		"GET /sagas":      h.getSagas,
-		"GET /sagas/show": h.getSaga,
+		"GET /sagas":        h.getSagas,
+		"GET /sagas/show":   h.getSaga,
+		"GET /sagas/verify": h.getSagaVerify,
 
 		"POST /sync":              h.postSync,
 		"GET /conflicts":          h.getConflicts,

@@ -116,6 +116,11 @@ func (h *handler) getSaga(r *reply, q *http.Request) {
 	answer(r, saga, err)
 }
 
+func (h *handler) getSagaVerify(r *reply, q *http.Request) {
+	v, err := h.n.VerifySaga(q.Context(), q.URL.Query().Get("id"))
+	answer(r, v, err)
+}
+
 // GC removes what no timeline and no pin needs. progress may be nil.
 func (c *Client) GC(ctx context.Context, o blockstore.GCOptions, progress func(node.UpkeepProgress)) (blockstore.GCReport, error) {
 	body, err := encode(gcRequest{Age: o.Age, DropRejected: o.DropRejected, DryRun: o.DryRun})
@@ -168,6 +173,11 @@ func (c *Client) Wants(ctx context.Context) (wants []node.Wanted, err error) {
 // Sagas returns the sagas that the node remembers, newest first.
 func (c *Client) Sagas(ctx context.Context) (sagas []node.SagaRecord, err error) {
 	return sagas, c.get(ctx, "/sagas", nil, &sagas)
+}
+
+// VerifySaga checks the record of a saga and the signatures of both sides.
+func (c *Client) VerifySaga(ctx context.Context, id string) (v node.SagaVerification, err error) {
+	return v, c.get(ctx, "/sagas/verify", url.Values{"id": {id}}, &v)
 }
 
 // Saga returns one saga with its frames; id is its id or how that begins.

@@ -165,7 +165,13 @@ func (s *Sessions) start(ctx context.Context, peer string) (ibgib.Addr, error) {
 		return ibgib.Addr{}, err
 	}
 	// A session without this is never used.
-	_, err = s.id.Sign(ctx, keystone.Request{Claim: keystone.Claim{Verb: keystone.VerbSync, Target: own.Genesis}})
+	claim := keystone.Claim{Verb: keystone.VerbSync, Target: own.Genesis}
+	_, err = s.id.next(ctx, true, func(signer keystone.Signer, h *keystone.History) (ibgib.IbGib, error) {
+		if h.Genesis() != primary {
+			return ibgib.IbGib{}, ErrNoSession // it has been rotated meanwhile
+		}
+		return signer.Sign(h, keystone.Request{Claim: claim})
+	})
 	return own.Genesis, err
 }
 
@@ -216,6 +222,17 @@ func (s *Sessions) Sign(ctx context.Context, peer string, genesis ibgib.Addr, cl
 		return fail(err)
 	}
 	return made, nil
+}
+
+// InUse returns the sessions by which the node and its peers have spoken last.
+func (s *Sessions) InUse() []ibgib.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.Collect(maps.Values(s.theirs))
+	for _, own := range s.own {
+		list = append(list, own.Genesis)
+	}
+	return list
 }
 
 // Theirs returns the session by which a peer has proved itself last; zero for none.
