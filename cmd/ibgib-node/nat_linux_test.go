@@ -5,15 +5,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ibgib/ibgib-node/dht/netlab"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node"
 )
 
 // Two LANs are each behind a router with NAT, and a bootstrap node is out in the open.
-// A timeline crosses through its relay; then the two nodes punch holes and are connected
-// directly, over QUIC.
+// The nodes find out by themselves, with the help of bootstrap nodes, that others cannot
+// connect to them, and one in the open that they can. A timeline crosses through a relay;
+// then the two nodes punch holes and are connected directly, over QUIC.
 func TestTwoLANsBehindNAT(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("no NAT: ", err)
@@ -58,8 +62,24 @@ func TestTwoLANsBehindNAT(t *testing.T) {
 		}
 	}
 	flags = append(flags, "--no-mdns")
-	left := runOn(t, a, privateDir(t, dirs, "left"), flags...)
-	right := runOn(t, b, privateDir(t, dirs, "right"), flags...)
+	left, right := runOn(t, a, filepath.Join(dirs, "left"), flags...), runOn(t, b, filepath.Join(dirs, "right"), flags...)
+	outside := lab.Machine("outside")
+	outside.Plug(open, "11.80.0.50/24")
+	free := runOn(t, outside, filepath.Join(dirs, "free"), flags...)
+	began := time.Now()
+	reach := func(n *lanNode, want string) {
+		soon(t, n.name+" has found out that it is "+want, func() bool {
+			s, err := n.api.Status(t.Context())
+			return err == nil && s.Reachability != nil && s.Reachability.Reach == want
+		})
+		t.Logf("%s has found out that it is %s within %s", n.name, want, time.Since(began).Round(time.Second))
+	}
+	reach(free, node.ReachPublic)
+	if s, err := free.api.Status(t.Context()); err != nil || !slices.ContainsFunc(s.Reachability.Public, func(a string) bool { return strings.HasPrefix(a, "/ip4/11.80.0.50/") }) {
+		t.Errorf("it is public at %+v, %v", s.Reachability, err)
+	}
+	reach(left, node.ReachPrivate)
+	reach(right, node.ReachPrivate)
 	for _, pair := range [][2]*lanNode{{left, right}, {right, left}} {
 		if _, err := pair[0].api.Trust(t.Context(), pair[1].peer); err != nil {
 			t.Fatal(err)
