@@ -298,6 +298,7 @@ export class Saga {
     this.sending.grant(delta.credit ?? 0)
     if (delta.answer) this.sending.takeAnswer(delta.answer)
     if ((delta.offers || delta.items.length > 0) && !this.takes) throw new Problem('protocol', 'payload in the wrong direction')
+    if (delta.offers && this.wanted.size === 0) throw new Problem('protocol', 'offers to a side that wants nothing')
     const answers = delta.offers ? this.receiving.takeOffers(delta.offers) : []
     answers.push(...delta.items.flatMap((item) => this.receiving.takeItem(item)))
     answers.forEach((fields) => this.send('delta', fields))
