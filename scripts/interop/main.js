@@ -202,12 +202,14 @@ await check('about one timeline', async () => {
   await same(store)
 })
 
-await check('the node computes the same transcript', async () => {
+await check('the node computes the same transcript, and both have signed it', async () => {
   begin(store, 'count', { number: -3 })
   const saga = await peer.sync(other)
   const { frames } = (await node.json('sagas', 'show', saga.id.toLowerCase())).details
   const ours = saga.transcript.frames().filter(({ ib }) => ib.startsWith('sync ')).map(addrOf)
   assert.deepEqual(frames.filter(({ stage }) => stage !== 'record').map(({ addr }) => addr), ours)
+  assert(saga.isSealed)
+  await node('sagas', 'show', saga.id.toLowerCase(), '--verify') // fails if something is wrong or lacking
 })
 
 // Bad luck.
