@@ -15,23 +15,29 @@ import (
 // to them; they get no entry.
 type Forgotten struct {
 	Root ibgib.Addr
-	// Everywhere tells that the person is done with it, not only with having it in
-	// this share.
-	Everywhere bool
-	At         time.Time
+	// Everywhere tells that the person is done with it, Out that it was taken out of this
+	// share; at least one of them.
+	Everywhere, Out bool
+	At              time.Time
 }
 
 // Forget takes a timeline or a pinned stone out of the index of a share, and keeps
-// it out until Remember. It need not be there. What nothing else needs is left to GC.
-func (s *Store) Forget(ctx context.Context, share Share, root ibgib.Addr, everywhere bool) error {
+// it out until Remember: everywhere, of which the caller sees to the other shares, or out
+// of this one. It need not be there. What nothing else needs is left to GC.
+func (s *Store) Forget(share Share, root ibgib.Addr, everywhere bool) error {
 	h, ok := root.Hash()
 	if !ok {
 		return fmt.Errorf("blockstore: forget: %s: %w", root, ErrNotFound)
 	}
-	f := Forgotten{Root: root, Everywhere: everywhere, At: s.arrivalTime()}
-	err := s.shareTurn(ctx, func() error {
+	err := s.shareTurn(func() error {
 		w := s.newWriter(share, nil)
 		defer w.end()
+		f, _, err := w.forgotten(h)
+		if err != nil {
+			return err
+		}
+		f.Root, f.At = root, s.arrivalTime()
+		f.Everywhere, f.Out = f.Everywhere || everywhere, f.Out || !everywhere
 		if err := w.dropEntry(h); err != nil {
 			return err
 		}
@@ -48,6 +54,17 @@ func (s *Store) Forget(ctx context.Context, share Share, root ibgib.Addr, everyw
 		return fmt.Errorf("blockstore: forget: %w", err)
 	}
 	return nil
+}
+
+// forgotten returns the record of a root that is forgotten.
+func (w *writer) forgotten(root ibgib.Hash) (f Forgotten, found bool, err error) {
+	key := shareKey(prefixForgotten, w.share, root)
+	b, found, err := w.get(key)
+	if err != nil || !found {
+		return f, false, err
+	}
+	f, err = decodeForgotten(key, b)
+	return f, true, err
 }
 
 // forget notes in memory that a root is forgotten, with s.mu held.
@@ -83,18 +100,28 @@ func (w *writer) dropEntry(root ibgib.Hash) error {
 	return nil
 }
 
-// Remember ends what Forget began. What is still stored of the timeline, or the
-// stone, is an entry of the share again. It fails with ErrNotFound if the root is not
-// forgotten there.
-func (s *Store) Remember(ctx context.Context, share Share, root ibgib.Hash) error {
+// Remember ends what Forget began, with the same everywhere. Unless it is out for the
+// other reason, what is still stored of the timeline, or the stone, is an entry of the
+// share again. It fails with ErrNotFound if the root is not forgotten there so.
+func (s *Store) Remember(ctx context.Context, share Share, root ibgib.Hash, everywhere bool) error {
 	st, err := s.NewStage(share, Origin{})
 	if err != nil {
 		return err
 	}
 	defer st.Discard()
 	err = st.turn(func(w *writer) error {
-		if !s.forgotten[share][root] {
+		f, _, err := w.forgotten(root)
+		if err != nil {
+			return err
+		}
+		if everywhere && !f.Everywhere || !everywhere && !f.Out {
 			return fmt.Errorf("%s is not forgotten: %w", root, ErrNotFound)
+		}
+		if f.Everywhere && f.Out {
+			f.Everywhere, f.Out = !everywhere, everywhere
+			w.put(shareKey(prefixForgotten, share, root), encodeForgotten(f))
+			_, err := st.commit(ctx, w)
+			return err
 		}
 		if err := st.recall(ctx, w, root); err != nil {
 			return err
@@ -189,19 +216,31 @@ func (v *View) ForgottenRoots(ctx context.Context) ([]ibgib.Hash, error) {
 	return list, err
 }
 
+// Why something is forgotten, in its record.
+const (
+	forgottenEverywhere = 1 << iota
+	forgottenOut
+)
+
 func encodeForgotten(f Forgotten) []byte {
 	b := appendAddr(nil, f.Root)
-	everywhere := uint64(0)
+	why := uint64(0)
 	if f.Everywhere {
-		everywhere = 1
+		why |= forgottenEverywhere
 	}
-	b = binary.AppendUvarint(b, everywhere)
+	if f.Out {
+		why |= forgottenOut
+	}
+	b = binary.AppendUvarint(b, why)
 	return binary.AppendVarint(b, f.At.UnixMilli())
 }
 
 func decodeForgotten(key, b []byte) (Forgotten, error) {
 	r := reader{b: b}
-	f := Forgotten{Root: r.addr(), Everywhere: r.uvarint() == 1, At: time.UnixMilli(r.varint()).UTC()}
+	f := Forgotten{Root: r.addr()}
+	why := r.uvarint()
+	f.Everywhere, f.Out = why&forgottenEverywhere != 0, why&forgottenOut != 0
+	f.At = time.UnixMilli(r.varint()).UTC()
 	if err := r.end(); err != nil {
 		return Forgotten{}, corrupt("forgotten", key, err)
 	}

@@ -18,7 +18,7 @@ func TestCutDeletingShare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		share, err := s.CreateShare(ctx, []byte("name"))
+		share, err := s.CreateShare([]byte("name"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func TestCutDeletingShare(t *testing.T) {
 			}
 		}
 		engine.left = cut
-		err = s.DeleteShare(ctx, share)
+		err = s.DeleteShare(share)
 		if err != nil && !errors.Is(err, errCut) {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestCutDeletingShare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records, err := s.ShareRecords(ctx)
+		records, err := s.ShareRecords()
 		if err != nil || len(records) == 1 == empty {
 			t.Fatalf("cut after %d writes: records %v, %v, empty %t", cut, records, err, empty)
 		}

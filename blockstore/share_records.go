@@ -2,7 +2,6 @@ package blockstore
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 )
@@ -16,8 +15,8 @@ type ShareRecord struct {
 
 // CreateShare makes a share without members. Its number has never been another
 // one's in this store.
-func (s *Store) CreateShare(ctx context.Context, text []byte) (share Share, err error) {
-	err = s.shareTurn(ctx, func() error {
+func (s *Store) CreateShare(text []byte) (share Share, err error) {
+	err = s.shareTurn(func() error {
 		last, err := s.lastShare()
 		if err != nil {
 			return err
@@ -53,8 +52,8 @@ func (s *Store) lastShare() (Share, error) {
 
 // SetShare replaces what is kept of a share. It fails with ErrNotFound if there is
 // none.
-func (s *Store) SetShare(ctx context.Context, share Share, text []byte) error {
-	err := s.shareTurn(ctx, func() error {
+func (s *Store) SetShare(share Share, text []byte) error {
+	err := s.shareTurn(func() error {
 		if err := s.hasShare(share); err != nil {
 			return err
 		}
@@ -79,14 +78,14 @@ func (s *Store) hasShare(share Share) error {
 }
 
 // ShareRecords returns the named shares by their numbers.
-func (s *Store) ShareRecords(ctx context.Context) ([]ShareRecord, error) {
+func (s *Store) ShareRecords() ([]ShareRecord, error) {
 	var list []ShareRecord
 	err := s.read(func(snap snapshot) error {
 		return snap.scan([]byte{prefixShare}, nil, func(key, value []byte) (bool, error) {
 			if len(value) > 0 {
 				list = append(list, ShareRecord{shareOf(key), bytes.Clone(value)})
 			}
-			return true, ctx.Err()
+			return true, nil
 		})
 	})
 	return list, err
@@ -96,8 +95,8 @@ func (s *Store) ShareRecords(ctx context.Context) ([]ShareRecord, error) {
 // that no other share has. Stages of it that are open fail from then on. If the
 // program ends before it does, the next Open goes on. It fails with ErrNotFound if
 // there is no such share, and with ErrBusy while GC is running.
-func (s *Store) DeleteShare(ctx context.Context, share Share) error {
-	err := s.shareTurn(ctx, func() error {
+func (s *Store) DeleteShare(share Share) error {
+	err := s.shareTurn(func() error {
 		if err := s.hasShare(share); err != nil {
 			return err
 		}
@@ -129,16 +128,13 @@ func (s *Store) DeleteShare(ctx context.Context, share Share) error {
 }
 
 // shareTurn runs f as the store's writer.
-func (s *Store) shareTurn(ctx context.Context, f func() error) error {
+func (s *Store) shareTurn(f func() error) error {
 	if err := s.life.enter(); err != nil {
 		return err
 	}
 	defer s.life.leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	return f()
 }
 

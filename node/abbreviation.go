@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -32,7 +33,8 @@ func (n *Node) expand(ctx context.Context, digits string) (ibgib.Addr, error) {
 	if !IsAbbreviation(digits) {
 		return ibgib.Addr{}, fmt.Errorf("%w: not %d to %d hex digits", ErrInput, MinDigits, 2*len(ibgib.Hash{}))
 	}
-	switch found, err := n.view.Beginning(ctx, digits, 2); {
+	found, err := n.beginning(ctx, digits)
+	switch {
 	case err != nil:
 		return ibgib.Addr{}, err
 	case len(found) == 0:
@@ -42,4 +44,22 @@ func (n *Node) expand(ctx context.Context, digits string) (ibgib.Addr, error) {
 	default:
 		return found[0], nil
 	}
+}
+
+// beginning returns the ibGibs of all shares whose hash begins with some digits; two if
+// there are more.
+func (n *Node) beginning(ctx context.Context, digits string) ([]ibgib.Addr, error) {
+	var list []ibgib.Addr
+	for _, sh := range n.shares.all() {
+		found, err := sh.view.Beginning(ctx, digits, 2)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range found {
+			if len(list) < 2 && !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+	}
+	return list, nil
 }

@@ -21,13 +21,13 @@ const maxListed = 1000
 // hash of their tjp.
 func (n *Node) Conflicts(ctx context.Context) iter.Seq2[Conflict, error] {
 	return func(yield func(Conflict, error) bool) {
-		for e, err := range n.view.Entries(ctx) {
+		for e, err := range n.entries(ctx) {
 			var c Conflict
 			if err == nil {
 				if len(e.Heads) < 2 || e.Merged {
 					continue
 				}
-				c, err = n.conflict(ctx, e)
+				c, err = n.conflict(ctx, e.Entry)
 			}
 			if err != nil {
 				yield(Conflict{}, fmt.Errorf("node: conflicts: %w", err))
@@ -94,7 +94,7 @@ func (n *Node) conflictDetail(ctx context.Context, addr ibgib.Addr) (ConflictDet
 		Tjp: e.Root, Latest: e.Latest, Pinned: e.Pinned, Merged: e.Merged,
 		Overridden: []Overridden{}, Skipped: []ibgib.Addr{},
 	}
-	detail.Reason, detail.Detail = reasonOf(e)
+	detail.Reason, detail.Detail = reasonOf(e.Entry)
 	heads, err := n.frames(ctx, e.Heads)
 	if err != nil {
 		return detail, err

@@ -20,5 +20,10 @@
 // known by its address from nodes that need not be trusted, public.go is what it shows of
 // what it has to others.
 //
+// What goes to whom is a matter of shares: share.go and shares.go have the list,
+// share_admin.go what an owner does with it, offer.go what one share gets from another,
+// lives.go keeps each in step; everywhere.go reads them all, forget.go takes something out
+// of them.
+//
 // Callers: cmd/ibgib-node and node/api.
 package node

@@ -73,6 +73,7 @@ type SagaEvent struct {
 	// SagaID is empty at the beginning of a saga that this node begins.
 	SagaID    string `json:"sagaId,omitempty"`
 	Peer      string `json:"peer"`
+	Share     string `json:"share,omitempty"`     // its name; empty: the default share
 	Role      string `json:"role"`                // of this node: initiator or responder
 	Timelines int    `json:"timelines,omitempty"` // that it is about; 0: all
 	// Progress is there while it goes on.

@@ -67,8 +67,8 @@ func (n *Node) export(ctx context.Context, w io.Writer, addrs []ibgib.Addr, all 
 }
 
 // exported returns what an export reads through, and where it begins. Only
-// members of the default share are read: a link may name something that the
-// store has for other reasons.
+// members of shares are read: a link may name something that the store has for
+// other reasons.
 func (n *Node) exported(ctx context.Context, addrs []ibgib.Addr, all bool) (timeline.Lookup, []ibgib.Addr, error) {
 	closed := !all
 	for _, a := range addrs {
@@ -79,11 +79,11 @@ func (n *Node) exported(ctx context.Context, addrs []ibgib.Addr, all bool) (time
 		if _, err := n.store.Get(ctx, a); err != nil {
 			return nil, nil, err
 		}
-		has, err := n.view.HasClosed(ctx, []ibgib.Hash{h})
+		in, err := n.closedSomewhere(ctx, h)
 		if err != nil {
 			return nil, nil, err
 		}
-		closed = closed && has[0]
+		closed = closed && in != nil
 	}
 	get := func(a ibgib.Addr) (ibgib.IbGib, error) {
 		g, err := n.store.Get(ctx, a)
@@ -97,7 +97,7 @@ func (n *Node) exported(ctx context.Context, addrs []ibgib.Addr, all bool) (time
 	}
 	members := make(map[ibgib.Hash]struct{})
 	var roots []ibgib.Addr
-	for a, err := range n.view.Members(ctx) {
+	for a, err := range n.members(ctx) {
 		if err != nil {
 			return nil, nil, err
 		}

@@ -114,7 +114,7 @@ func TestFetchOfWhatIsPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.put(t.Context(), stone); err != nil {
+	if _, err := a.put(t.Context(), stone, ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	b := reader(t)
@@ -203,7 +203,7 @@ func TestFetchOfALargeIbGib(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.put(t.Context(), large); err != nil {
+	if _, err := a.put(t.Context(), large, ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	linked, err := a.Rel8(t.Context(), tjp, ibgib.Rel8Options{Add: ibgib.Rel8ns{{Name: "file", Addrs: []ibgib.Addr{large.Addr()}}}})

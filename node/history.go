@@ -22,13 +22,13 @@ func (n *Node) Get(ctx context.Context, addr ibgib.Addr) (ibgib.IbGib, error) {
 // List ranges over the addresses of all stored ibGibs by hash. An error is the
 // last thing it yields; so it is with all sequences of a Node.
 func (n *Node) List(ctx context.Context) iter.Seq2[ibgib.Addr, error] {
-	return n.view.Members(ctx)
+	return n.members(ctx)
 }
 
 // Heads ranges over all timelines by the hash of their tjp.
 func (n *Node) Heads(ctx context.Context) iter.Seq2[Timeline, error] {
 	return func(yield func(Timeline, error) bool) {
-		for e, err := range n.view.Entries(ctx) {
+		for e, err := range n.entries(ctx) {
 			if err != nil {
 				yield(Timeline{}, fmt.Errorf("node: heads: %w", err))
 				return
@@ -36,11 +36,18 @@ func (n *Node) Heads(ctx context.Context) iter.Seq2[Timeline, error] {
 			if e.Stone {
 				continue
 			}
-			if !yield(timelineOf(e), nil) {
+			if !yield(e.timeline(), nil) {
 				return
 			}
 		}
 	}
+}
+
+// timeline shows an entry with its share.
+func (e located) timeline() Timeline {
+	t := timelineOf(e.Entry)
+	t.Share = e.in.label()
+	return t
 }
 
 func timelineOf(e blockstore.Entry) Timeline {
@@ -58,20 +65,22 @@ func (n *Node) Latest(ctx context.Context, addr ibgib.Addr) (Timeline, error) {
 	if err != nil {
 		return Timeline{}, fmt.Errorf("node: latest of %s: %w", addr, err)
 	}
-	return timelineOf(e), nil
+	return e.timeline(), nil
 }
 
-func (n *Node) entryOf(ctx context.Context, addr ibgib.Addr) (blockstore.Entry, error) {
+// entryOf returns the entry of the timeline that addr belongs to, and the share that has
+// it; the default one if several have.
+func (n *Node) entryOf(ctx context.Context, addr ibgib.Addr) (located, error) {
 	tjp, err := n.tjpOf(ctx, addr)
 	if err != nil {
-		return blockstore.Entry{}, err
+		return located{}, err
 	}
 	root, _ := tjp.Hash()
-	e, ok, err := n.view.Entry(ctx, root)
-	if err == nil && !ok {
+	sh, e, err := n.shares.homeOf(ctx, root)
+	if err == nil && sh == nil {
 		err = fmt.Errorf("timeline %s: %w", tjp, blockstore.ErrNotFound)
 	}
-	return e, err
+	return located{e, sh}, err
 }
 
 // Log ranges over the frames from addr down to the tjp, newest first; from the
@@ -168,7 +177,7 @@ func (n *Node) below(ctx context.Context, addr ibgib.Addr) iter.Seq2[timeline.Fr
 	return func(yield func(timeline.Frame, error) bool) {
 		f, err := n.frameOf(ctx, addr)
 		if err == nil && f.Kind == timeline.KindTjp {
-			var e blockstore.Entry
+			var e located
 			if e, err = n.entryOf(ctx, addr); err == nil {
 				f, err = n.frameOf(ctx, e.Latest)
 			}
@@ -188,7 +197,7 @@ func (n *Node) below(ctx context.Context, addr ibgib.Addr) iter.Seq2[timeline.Fr
 
 // show adds to what the index knows of a frame what the frame itself says.
 func (n *Node) show(ctx context.Context, f timeline.Frame) (Frame, error) {
-	g, err := n.view.Block(ctx, f.Hash())
+	g, err := n.store.Get(ctx, f.Addr)
 	if err != nil {
 		return Frame{}, err
 	}

@@ -66,7 +66,7 @@ func (n *Node) history(ctx context.Context, addr ibgib.Addr, f func(HistoryFrame
 		if err != nil {
 			return err
 		}
-		shown, err := n.historyFrame(ctx, e, frame)
+		shown, err := n.historyFrame(ctx, e.Entry, frame)
 		if err != nil || !f(shown) {
 			return err
 		}

@@ -20,7 +20,7 @@ func (r *arena) knowledgeCases() []hostileCase {
 	}
 	wants := func(a *attack, ws ...saga.Want) { a.open(a.init()); a.say(a.delta(saga.Delta{Wants: ws})) }
 	return []hostileCase{
-		{name: "named share", want: saga.CodeUnsupported, attack: with(func(a *attack, i *saga.Init) { i.Shares = []string{"family"} })},
+		{name: "named share", want: saga.CodeRefused, attack: with(func(a *attack, i *saga.Init) { i.Shares = []string{"family"} })},
 		{name: "entry out of the scope", want: bad, attack: with(func(a *attack, i *saga.Init) { i.Roots = []ibgib.Hash{{1}} })},
 		{name: "false count", want: bad, attack: with(func(a *attack, i *saga.Init) { i.Count = 2 })},
 		{name: "entries of a map that is not there", want: bad, attack: with(func(a *attack, i *saga.Init) { i.Complete = false })},

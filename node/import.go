@@ -35,6 +35,10 @@ const maxUnclosed = 1 << 20
 // Memory does not grow with the file. A file that is no JSON in any of these
 // forms, such as an archive, gives ErrFormat, and nothing of it is stored.
 func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProgress)) (ImportResult, error) {
+	since, err := n.placeOf(ctx, n.shares.def)
+	if err != nil {
+		return ImportResult{}, fmt.Errorf("node: import: %w", err)
+	}
 	stage, err := n.store.NewStage(blockstore.DefaultShare, blockstore.Origin{})
 	if err != nil {
 		return ImportResult{}, fmt.Errorf("node: import: %w", err)
@@ -44,6 +48,9 @@ func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProg
 	i.result.Incomplete = []Missing{}
 	if err := i.run(ctx, r); err != nil {
 		return i.result, fmt.Errorf("node: import: %w", errors.Join(err, stage.Discard()))
+	}
+	if err := n.offerMoved(ctx, n.shares.def, since); err != nil {
+		return i.result, fmt.Errorf("node: import: %w", err)
 	}
 	return i.result, nil
 }

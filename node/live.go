@@ -49,12 +49,14 @@ const (
 	maxChanges = 2000
 )
 
-// live is what runs a scheduler.Core: one goroutine that tells it what happens, and
+// live is what keeps one share in step. It runs a scheduler.Core: one goroutine that tells it what happens, and
 // one for each saga and notice that it asks for.
 type live struct {
-	n    *Node
-	host host.Host
-	core *scheduler.Core
+	n      *Node
+	host   host.Host
+	number blockstore.Share
+	view   *blockstore.View
+	core   *scheduler.Core
 
 	in      chan scheduler.Event
 	stop    context.CancelFunc
@@ -67,10 +69,10 @@ type live struct {
 	peers map[peer.ID]bool // that are connected and take sagas
 }
 
-func newLive(n *Node, h host.Host, every time.Duration) *live {
+func newLive(n *Node, h host.Host, every time.Duration, sh *share) *live {
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	return &live{
-		n: n, host: h, core: scheduler.New(every, random.Float64),
+		n: n, host: h, number: sh.number, view: sh.view, core: scheduler.New(every, random.Float64),
 		in: make(chan scheduler.Event, 64), ended: make(chan struct{}),
 		peers: make(map[peer.ID]bool),
 	}
@@ -86,8 +88,8 @@ func (l *live) start(ctx context.Context, run func(func())) error {
 	if err != nil {
 		return fmt.Errorf("live: %w", err)
 	}
-	moved, stop := l.n.view.Watch()
-	if l.at, err = l.n.view.Place(ctx); err != nil {
+	moved, stop := l.view.Watch()
+	if l.at, err = l.view.Place(ctx); err != nil {
 		stop()
 		return errors.Join(err, sub.Close())
 	}
@@ -107,9 +109,13 @@ func (l *live) start(ctx context.Context, run func(func())) error {
 func (l *live) run(ctx context.Context, moved <-chan struct{}, conns <-chan any) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	sh := l.share()
 	for _, p := range l.n.trust.list() {
-		l.step(ctx, scheduler.Trusted{Peer: named(p)})
+		if sh != nil && sh.has(p) {
+			l.step(ctx, scheduler.Trusted{Peer: named(p)})
+		}
 	}
+	l.present(ctx)
 	l.step(ctx, l.wants())
 	for {
 		at, ok := l.core.Next()
@@ -162,6 +168,29 @@ func (l *live) tell(e scheduler.Event) {
 	}
 }
 
+// share returns the share as it is now; nil if it has been deleted.
+func (l *live) share() *share {
+	return l.n.shares.current(&share{number: l.number})
+}
+
+// isMain tells whether l is that of the default share, which tells of connections.
+func (l *live) isMain() bool { return l.number == blockstore.DefaultShare }
+
+// present takes note of the peers that were connected before.
+func (l *live) present(ctx context.Context) {
+	for _, p := range l.host.Network().Peers() {
+		known, err := l.host.Peerstore().SupportsProtocols(p, protocol.ID)
+		if err != nil || len(known) == 0 || l.peers[p] || !isLinked(l.host, p) {
+			continue
+		}
+		conns := l.host.Network().ConnsToPeer(p)
+		if len(conns) > 0 {
+			l.peers[p] = true
+			l.step(ctx, scheduler.Connected{Peer: named(p), Dialed: conns[0].Stat().Direction == network.DirOutbound})
+		}
+	}
+}
+
 func named(p peer.ID) scheduler.Peer { return scheduler.Peer(p.String()) }
 
 // trusted tells of trust that was given or withdrawn.
@@ -182,7 +211,11 @@ func (l *live) wanted() {
 
 func (l *live) wants() scheduler.Event {
 	var e scheduler.Wanted
+	sh := l.share()
 	for _, w := range l.n.Wants() {
+		if sh == nil || w.Share != sh.label() {
+			continue
+		}
 		root, err := ibgib.ParseHash(w.Root)
 		if err != nil {
 			continue // loadWants has checked it
@@ -242,7 +275,7 @@ func outcomeOf(err error) scheduler.Outcome {
 func (l *live) changes(ctx context.Context) scheduler.Event {
 	var e scheduler.Changed
 	before := l.at
-	for c, err := range l.n.view.Changes(ctx, l.at) {
+	for c, err := range l.view.Changes(ctx, l.at) {
 		if err == nil && len(e.Changes) < maxChanges {
 			l.at.Seq = c.Seq
 			root, _ := c.Root.Hash()
@@ -255,7 +288,7 @@ func (l *live) changes(ctx context.Context) scheduler.Event {
 		}
 		// Too many to look at each, or anything may have moved.
 		e = scheduler.Changed{All: true}
-		if l.at, err = l.n.view.Place(ctx); err != nil {
+		if l.at, err = l.view.Place(ctx); err != nil {
 			l.unread(ctx, err)
 		}
 		break
@@ -297,12 +330,16 @@ func (l *live) connection(ctx context.Context, e any) {
 			return
 		}
 		l.peers[e.Peer] = true
-		l.n.connected(ctx, e.Peer, e.Conn)
+		if l.isMain() {
+			l.n.connected(ctx, e.Peer, e.Conn)
+		}
 		l.step(ctx, scheduler.Connected{Peer: named(e.Peer), Dialed: e.Conn.Stat().Direction == network.DirOutbound})
 	case event.EvtPeerConnectednessChanged:
 		if l.peers[e.Peer] && e.Connectedness == network.NotConnected {
 			delete(l.peers, e.Peer)
-			l.n.disconnected(ctx, e.Peer)
+			if l.isMain() {
+				l.n.disconnected(ctx, e.Peer)
+			}
 			l.step(ctx, scheduler.Disconnected{Peer: named(e.Peer)})
 		}
 	}

@@ -37,8 +37,10 @@ func (l *live) sync(ctx context.Context, a scheduler.Sync) {
 		l.n.log.Log(ctx, levelOf(err), "sync failed", "peer", p, "about", about(len(a.Lacking)), "error", err)
 	}
 	if len(a.Lacking) > 0 {
-		if err := l.n.settleWants(context.WithoutCancel(ctx), a.Lacking); err != nil {
-			l.n.log.Warn("wants not stored", "error", err)
+		if sh := l.share(); sh != nil {
+			if err := l.n.settleWants(context.WithoutCancel(ctx), sh, a.Lacking); err != nil {
+				l.n.log.Warn("wants not stored", "error", err)
+			}
 		}
 	}
 	l.tell(scheduler.Ended{Job: a.Job, Outcome: outcomeOf(err)})
@@ -68,7 +70,12 @@ func (l *live) fetch(ctx context.Context, p peer.ID, lacking []scheduler.Lack) e
 			return errNeedless
 		}
 	}
-	_, err := l.n.initiate(ctx, peer.AddrInfo{ID: p}, SyncOptions{}, roots, nil)
+	sh := l.share()
+	if sh == nil || !sh.has(p) {
+		return errNeedless
+	}
+	opts := SyncOptions{Mode: sh.Direction.mode(saga.Initiator)}
+	_, err := l.n.initiate(ctx, peer.AddrInfo{ID: p}, sh, opts, roots, nil)
 	return err
 }
 
@@ -79,11 +86,18 @@ func (l *live) compare(ctx context.Context, named []timeline.Entry) (lacking []s
 	for i, e := range named {
 		roots[i] = e.Root
 	}
-	have, err := l.n.view.EntriesOf(ctx, roots)
+	have, err := l.view.EntriesOf(ctx, roots)
+	if err != nil {
+		return nil, nil, err
+	}
+	forgotten, err := l.view.ForgottenRoots(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, e := range named {
+		if slices.Contains(forgotten, e.Root) {
+			continue
+		}
 		var own []ibgib.Hash
 		if len(have) > 0 && have[0].Root == e.Root {
 			own, have = have[0].Heads, have[1:]
@@ -92,7 +106,7 @@ func (l *live) compare(ctx context.Context, named []timeline.Entry) (lacking []s
 			same = append(same, e.Root)
 			continue
 		}
-		heads, err := saga.Lacking(ctx, l.n.view, saga.Row{Root: e.Root, Own: own, Peer: e.Heads})
+		heads, err := saga.Lacking(ctx, l.view, saga.Row{Root: e.Root, Own: own, Peer: e.Heads})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -103,7 +117,23 @@ func (l *live) compare(ctx context.Context, named []timeline.Entry) (lacking []s
 	return lacking, same, nil
 }
 
-// notice takes a notice of a trusted peer. It is Notice of protocol.Handlers.
+// notice takes a notice of a trusted peer. It is Notice of protocol.Handlers. One of a
+// share that the peer is no member of, or from which nothing comes here, is dropped.
+func (n *Node) notice(ctx context.Context, p peer.ID, notice *protocol.Notice) {
+	var ids []string
+	if notice.Share != "" {
+		ids = append(ids, notice.Share)
+	}
+	sh, err := n.shares.opened(p, ids)
+	if err != nil {
+		n.log.Debug("notice not taken", "peer", p, "error", err)
+		return
+	}
+	if l := n.liveOf(sh); l != nil && sh.Direction != SendOnly {
+		l.notice(ctx, p, notice)
+	}
+}
+
 func (l *live) notice(ctx context.Context, p peer.ID, notice *protocol.Notice) {
 	ctx, cancel := context.WithTimeout(ctx, comparing)
 	defer cancel()
@@ -135,11 +165,15 @@ func (l *live) send(ctx context.Context, a scheduler.Notify) (left []ibgib.Hash,
 	if err != nil {
 		return nil, err
 	}
-	entries, err := l.n.view.EntriesOf(ctx, a.Roots)
+	entries, err := l.view.EntriesOf(ctx, a.Roots)
 	if err != nil {
 		return nil, err
 	}
-	n := &protocol.Notice{}
+	sh := l.share()
+	if sh == nil || !sh.has(p) || sh.Direction == ReceiveOnly {
+		return nil, nil
+	}
+	n := &protocol.Notice{Share: sh.ID}
 	hashes := 0
 	for _, e := range entries {
 		if len(e.Heads) > saga.MaxHeads {

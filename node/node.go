@@ -86,8 +86,10 @@ type Node struct {
 	reached   atomic.Pointer[Reachability]
 	search    atomic.Pointer[string] // Status.Search; nil: off
 
-	events *events
-	live   atomic.Pointer[live] // nil until Start, and if it is off
+	events     *events
+	lives      lives
+	shares     *shares
+	forgetfuls *forgetfuls
 
 	records atomic.Uint64 // of sagas, stored since Open
 
@@ -98,7 +100,7 @@ type Node struct {
 	service *protocol.Service
 	last    listenRecord
 	stop    context.CancelFunc // ends what join waits for
-	join    sync.WaitGroup     // of the maintenance and of live
+	join    sync.WaitGroup     // of the maintenance and of lives
 }
 
 // maintainEvery is how often a started node gives disk space back.
@@ -195,6 +197,13 @@ func (n *Node) load() (err error) {
 	if n.trust, err = loadTrust(n.dir.Trust(), n.now, n.trustChanged); err != nil {
 		return err
 	}
+	if n.shares, err = loadShares(n.store, n.now); err != nil {
+		return err
+	}
+	if err := n.shares.keepTrusted(n.trust); err != nil {
+		return err
+	}
+	n.forgetfuls = newForgetfuls()
 	if n.wants, err = loadWants(n.dir.Wants(), n.now); err != nil {
 		return err
 	}
@@ -251,6 +260,9 @@ func (n *Node) start(ctx context.Context) error {
 	for _, p := range gone {
 		n.log.Info("peer no longer trusted: it proved another mesh secret", "peer", p)
 		n.contacts.forget(p)
+		if _, err := n.shares.leave(p); err != nil {
+			return err
+		}
 	}
 	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.isShown)
 	if err != nil {
@@ -261,7 +273,7 @@ func (n *Node) start(ctx context.Context) error {
 		stop()
 		err := errors.Join(append(errs, h.Close())...)
 		n.join.Wait()
-		n.live.Store(nil)
+		n.lives.stop()
 		return err
 	}
 	// Before others can connect.
@@ -270,12 +282,14 @@ func (n *Node) start(ctx context.Context) error {
 		Meet: n.welcome(h), Self: n.introduction(), Keystone: n.answerKeystone,
 	}
 	if !n.auto.Off {
-		l := newLive(n, h, n.auto.Every)
-		if err := l.start(ctx, n.join.Go); err != nil {
+		follow := func(sh *share) (*live, error) {
+			l := newLive(n, h, n.auto.Every, sh)
+			return l, l.start(ctx, n.join.Go)
+		}
+		if err := n.lives.begin(n.shares.all(), follow); err != nil {
 			return fail(err)
 		}
-		n.live.Store(l)
-		handlers.Notice = l.notice
+		handlers.Notice = n.notice
 	}
 	service, err := protocol.Serve(ctx, h, handlers, n.wire)
 	if err != nil {
@@ -305,6 +319,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.finder.Store(finder)
 	n.join.Go(func() { n.maintain(ctx) })
 	n.join.Go(func() { n.retryMerges(ctx) })
+	n.join.Go(func() { n.offerAll(ctx) })
 	n.host, n.service, n.stop, n.started = h, service, stop, n.now().UTC().Truncate(time.Second)
 	return nil
 }
@@ -337,9 +352,7 @@ func (n *Node) Close() error {
 	}
 	var errs []error
 	n.events.close()
-	if l := n.live.Load(); l != nil {
-		l.stop()
-	}
+	n.lives.stop()
 	n.sagas.close()
 	n.fetches.close()
 	if h != nil {

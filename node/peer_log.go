@@ -20,7 +20,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 	case PeerTrusted:
 		n.log.Info("peer trusted", "peer", p, "by", n.trust.peer(p).By)
 		n.finder.Load().trusted(p)
-		n.live.Load().trusted(p, true)
+		n.trustedNow(p, true)
 	case PeerUntrusted:
 		n.log.Info("peer no longer trusted", "peer", p)
 		n.sessions.forget(p)
@@ -28,7 +28,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 		n.lastSyncs.forget(p)
 		n.contacts.forget(p)
 		n.finder.Load().untrusted(p)
-		n.live.Load().trusted(p, false)
+		n.trustedNow(p, false)
 	case PeerPending:
 		n.log.Info("a stranger was met; peers shows who", "peer", p)
 	}

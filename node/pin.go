@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
@@ -33,10 +32,10 @@ func (n *Node) pin(ctx context.Context, addr, head ibgib.Addr) (Conflict, error)
 	if !slices.Contains(e.Heads, head) {
 		return Conflict{}, fmt.Errorf("%w: %s is none of the heads", ErrInput, head)
 	}
-	if e, err = n.store.PinLatest(ctx, blockstore.DefaultShare, head); err != nil {
+	if e.Entry, err = n.store.PinLatest(ctx, e.in.number, head); err != nil {
 		return Conflict{}, err
 	}
-	return n.conflict(ctx, e)
+	return n.conflict(ctx, e.Entry)
 }
 
 // Unpin ends what Pin began: the head with the greatest (n, HASH) is presented
@@ -58,8 +57,8 @@ func (n *Node) unpin(ctx context.Context, addr ibgib.Addr) (Conflict, error) {
 		return Conflict{}, absence("no head of the timeline is pinned")
 	}
 	root, _ := e.Root.Hash()
-	if e, err = n.store.UnpinLatest(ctx, blockstore.DefaultShare, root); err != nil {
+	if e.Entry, err = n.store.UnpinLatest(ctx, e.in.number, root); err != nil {
 		return Conflict{}, err
 	}
-	return n.conflict(ctx, e)
+	return n.conflict(ctx, e.Entry)
 }

@@ -142,10 +142,10 @@ func (f *refetch) left() int {
 // ask runs a saga with one peer.
 func (f *refetch) ask(ctx context.Context, from peer.AddrInfo) (err error) {
 	for range syncAttempts {
-		if err = f.n.sagas.wait(ctx, sagaKey{from.ID, scopeOf(f.roots), saga.Initiator}); err != nil {
+		if err = f.n.sagas.wait(ctx, sagaKey{from.ID, f.n.shares.def.scope(f.roots), saga.Initiator}); err != nil {
 			return err
 		}
-		_, err = f.n.openSaga(ctx, from, f.roots, func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error) {
+		_, err = f.n.openSaga(ctx, from, f.n.shares.def, f.roots, func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error) {
 			return saga.Run(ctx, saga.Config{
 				Role: saga.Initiator, ID: id, Conn: conn, Self: f.n.id.id.String(), Peer: from.ID.String(),
 				Session: with.own, PeerSession: with.peer.Genesis, Sealer: sealer{f.n, from.ID, with},

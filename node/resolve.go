@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/timeline"
 )
@@ -99,7 +98,7 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 	// was seen none of them has come between. What a peer brought meanwhile
 	// stays a head beside the keep frame.
 	root, _ := e.Root.Hash()
-	put, res, err := n.store.Change(ctx, blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+	put, res, err := n.store.Change(ctx, e.in.number, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 		if latest.Addr() != e.Latest {
 			return nil, errMoved
 		}
@@ -108,8 +107,10 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 	if err != nil {
 		return Resolved{}, err
 	}
-	done.Change, err = n.changed(ctx, frame, put, res)
-	return done, err
+	if done.Change, err = n.changed(ctx, frame, put, res); err != nil {
+		return done, err
+	}
+	return done, n.offerRoot(ctx, e.in, root)
 }
 
 // complete checks a resolution against the heads, and fills in what goes without

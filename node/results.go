@@ -77,6 +77,9 @@ type Timeline struct {
 	N      *int64       `json:"n"`      // of Latest; nil if it does not count
 	Pinned bool         `json:"pinned"` // a person has chosen Latest on this node
 	Merged bool         `json:"merged"` // Latest is the merge of Heads
+	// Share is the one that this is shown of, by name: empty is the default share, which
+	// goes before others that list the timeline.
+	Share string `json:"share,omitempty"`
 }
 
 // Frame is one frame of a timeline.
@@ -250,6 +253,7 @@ type Refused struct {
 
 // Missing is an address that stored ibGibs link to and that is not stored.
 type Missing struct {
+	Share    string     `json:"share,omitempty"` // that it is missing in; empty: the default share
 	Addr     ibgib.Addr `json:"addr"`
 	Referrer ibgib.Addr `json:"referrer"` // one of those that link to it
 	// BelongsTo is the ibGib that the hash belongs to, if Addr is another address of
@@ -259,6 +263,7 @@ type Missing struct {
 
 // Rejected is a stored frame that is kept out of its timeline.
 type Rejected struct {
+	Share  string     `json:"share,omitempty"` // that it is kept out of; empty: the default share
 	Addr   ibgib.Addr `json:"addr"`
 	Rule   string     `json:"rule"`
 	Detail string     `json:"detail"`
@@ -299,6 +304,7 @@ type Wire struct {
 type SyncResult struct {
 	SagaID    string        `json:"sagaId"`
 	Peer      string        `json:"peer"`
+	Share     string        `json:"share,omitempty"` // its name; empty: the default share
 	Mode      saga.Mode     `json:"mode"`
 	Strategy  saga.Strategy `json:"strategy"`  // that ruled, the stricter of both sides'
 	Converged bool          `json:"converged"` // both sides have the same heads now
@@ -330,6 +336,10 @@ type SyncResult struct {
 	Absent []string `json:"absent,omitempty"`
 	// LeftOut counts the timelines with too many heads for a saga.
 	LeftOut int `json:"leftOut,omitempty"`
+	// Shares are the results of the named shares, if the sync was about more than one
+	// share; Error, in these, says why one has failed.
+	Shares []SyncResult `json:"shares,omitempty"`
+	Error  string       `json:"error,omitempty"`
 }
 
 // SyncProgress is how far a saga has come.
@@ -370,6 +380,7 @@ type Stats struct {
 	Awaited   int   `json:"awaited"`   // addresses that something stored waits for
 	Rejected  int   `json:"rejected"`  // frames that a rule keeps out
 	Wants     int   `json:"wants"`     // heads that peers named and that have not come
+	Shares    int   `json:"shares"`    // named ones
 	Sagas     int   `json:"sagas"`     // remembered
 	Disk      int64 `json:"disk"`      // bytes that the files of the store take
 	// Process is what a started node takes; nil for one that a command has opened.
@@ -389,6 +400,7 @@ type Why struct {
 	Addr   ibgib.Addr   `json:"addr"` // as asked
 	Stored bool         `json:"stored"`
 	Tjp    ibgib.Addr   `json:"tjp,omitzero"`    // of the timeline that it claims
+	Share  string       `json:"share,omitempty"` // that it is shown of; empty: the default share
 	Latest ibgib.Addr   `json:"latest,omitzero"` // zero: the index has no frame of it
 	Heads  []ibgib.Addr `json:"heads"`           // several: it has diverged
 	Merged bool         `json:"merged"`          // Latest is the merge of Heads
@@ -405,6 +417,11 @@ type Why struct {
 	RejectedMore int        `json:"rejectedMore,omitempty"`
 	// Wants are its heads that trusted peers named and that have not come.
 	Wants []Want `json:"wants"`
+	// Held are heads that one share has and that are kept from another one which
+	// lists the timeline.
+	Held []HeldBack `json:"held"`
+	// Forgotten says that it is to be nowhere on this node; see Forget.
+	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 // SagaRecord is what a node remembers of a saga that moved something.
@@ -412,8 +429,9 @@ type SagaRecord struct {
 	SagaID    string     `json:"sagaId"`
 	Addr      ibgib.Addr `json:"addr"` // the frame that records it
 	Peer      string     `json:"peer"`
-	Role      string     `json:"role"` // of this node: initiator or responder
-	Mode      string     `json:"mode"` // seen from the initiator
+	Share     string     `json:"share,omitempty"` // its name then; empty: the default share
+	Role      string     `json:"role"`            // of this node: initiator or responder
+	Mode      string     `json:"mode"`            // seen from the initiator
 	Strategy  string     `json:"strategy"`
 	Began     time.Time  `json:"began,omitzero"`
 	Ended     time.Time  `json:"ended,omitzero"`

@@ -106,7 +106,7 @@ func (n *Node) sagaTimelines(ctx context.Context, record ibgib.IbGib) ([]SagaTim
 		if err != nil {
 			continue
 		}
-		e, _, err := n.view.Entry(ctx, root)
+		_, e, err := n.shares.homeOf(ctx, root)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +162,7 @@ func parseSaga(g ibgib.IbGib) SagaRecord {
 	}
 	converged, _ := data.Get("converged")
 	r := SagaRecord{
-		Addr: g.Addr(), SagaID: textOf(data, "uuid"), Peer: textOf(data, "peer"), Role: textOf(data, "role"),
+		Addr: g.Addr(), SagaID: textOf(data, "uuid"), Peer: textOf(data, "peer"), Share: textOf(data, "share"), Role: textOf(data, "role"),
 		Mode: textOf(data, "mode"), Strategy: textOf(data, "strategy"),
 		Began: instantOf("began"), Ended: instantOf("ended"), Converged: converged.Bool(),
 		Rounds: int(numberIn(data, "rounds")), Differing: int(numberIn(data, "differing")),

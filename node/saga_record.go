@@ -32,6 +32,7 @@ const (
 //	uuid                   the saga id
 //	stage                  "record"
 //	peer, role             the other side; initiator or responder, of this node
+//	share                  name of the share, if it is not the default one
 //	mode, strategy         the names that package saga gives them
 //	began, ended           instants in RFC 3339
 //	converged              a truth value
@@ -46,7 +47,7 @@ const (
 //	error                  {code, text}, if it failed
 //
 // where a list has at most 1,000 items.
-func (n *Node) keepRecord(ctx context.Context, p peer.ID, role saga.Role, began time.Time, r saga.Result) error {
+func (n *Node) keepRecord(ctx context.Context, p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result) error {
 	first := slices.IndexFunc(r.Transcript, ibgib.IbGib.IsTjp)
 	if first < 0 {
 		return nil
@@ -60,7 +61,7 @@ func (n *Node) keepRecord(ctx context.Context, p peer.ID, role saga.Role, began 
 	if sessions := identities(r.Transcript); len(sessions) > 0 {
 		rel8ns = append(rel8ns, ibgib.Rel8n{Name: "identity", Addrs: sessions})
 	}
-	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, role, began, r)...), rel8ns)
+	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, sh, role, began, r)...), rel8ns)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func identities(transcript []ibgib.IbGib) []ibgib.Addr {
 
 // keepFailure stores what a saga that failed has come to, if anything moved in it.
 // It has no transcript, so its record stands alone, and is its own tjp.
-func (n *Node) keepFailure(ctx context.Context, p peer.ID, role saga.Role, began time.Time, r saga.Result, failure error) {
+func (n *Node) keepFailure(ctx context.Context, p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result, failure error) {
 	if r.Sent.IbGibs+r.Received.IbGibs == 0 {
 		return
 	}
@@ -93,7 +94,7 @@ func (n *Node) keepFailure(ctx context.Context, p peer.ID, role saga.Role, began
 			text = "the other side: " + text
 		}
 	}
-	data := append(n.recordData(p, role, began, r),
+	data := append(n.recordData(p, sh, role, began, r),
 		ibgib.Member{Name: "isTjp", Value: ibgib.Bool(true)},
 		ibgib.Member{Name: "error", Value: ibgib.Object(
 			ibgib.Member{Name: "code", Value: ibgib.String(code)},
@@ -128,7 +129,7 @@ func (n *Node) keepLocal(ctx context.Context, p peer.ID, frames []ibgib.IbGib) e
 	return n.dropSessions(ctx)
 }
 
-func (n *Node) recordData(p peer.ID, role saga.Role, began time.Time, r saga.Result) []ibgib.Member {
+func (n *Node) recordData(p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result) []ibgib.Member {
 	conflicts := make([]ibgib.Hash, len(r.Conflicts))
 	for i, c := range r.Conflicts {
 		conflicts[i] = c.Root
@@ -137,7 +138,7 @@ func (n *Node) recordData(p peer.ID, role saga.Role, began time.Time, r saga.Res
 	for i := range rejections {
 		rejections[i] = reason("addr", r.Refused[i].Addr.String(), r.Refused[i].Rule, r.Refused[i].Detail)
 	}
-	return []ibgib.Member{
+	data := []ibgib.Member{
 		{Name: "uuid", Value: ibgib.String(r.SagaID.String())},
 		{Name: "stage", Value: ibgib.String("record")},
 		{Name: "peer", Value: ibgib.String(p.String())},
@@ -161,6 +162,10 @@ func (n *Node) recordData(p peer.ID, role saga.Role, began time.Time, r saga.Res
 		{Name: "refused", Value: ibgib.Number(float64(len(r.Refused)))},
 		{Name: "peerRefused", Value: ibgib.Number(float64(r.PeerRefused))},
 	}
+	if sh.isNamed() {
+		data = append(data, ibgib.Member{Name: "share", Value: ibgib.String(sh.Name)})
+	}
+	return data
 }
 
 func counts(name string, count uint64, other string, more uint64) ibgib.Value {

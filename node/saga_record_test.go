@@ -41,9 +41,9 @@ func TestRecordOfAFailedSaga(t *testing.T) {
 	}
 	peerID := peer.ID("somebody")
 	cut := &saga.Error{Code: saga.CodeTimeout, Text: "no progress", Remote: true}
-	n.keepFailure(t.Context(), peerID, saga.Responder, began, result, cut)
-	n.keepFailure(t.Context(), peerID, saga.Responder, began, saga.Result{SagaID: saga.ID{2}}, cut)
-	n.keepFailure(t.Context(), peerID, saga.Initiator, began, saga.Result{SagaID: saga.ID{3}, Sent: saga.Totals{IbGibs: 1}}, errors.New("disk"))
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, began, result, cut)
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, began, saga.Result{SagaID: saga.ID{2}}, cut)
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Initiator, began, saga.Result{SagaID: saga.ID{3}, Sent: saga.Totals{IbGibs: 1}}, errors.New("disk"))
 
 	list, err := n.Sagas(t.Context())
 	if err != nil || len(list) != 2 || list[0].SagaID != (saga.ID{3}).String() || list[0].Error.Code != "internal" || list[0].Details != nil {
@@ -71,7 +71,7 @@ func TestRecordOfAFailedSaga(t *testing.T) {
 	if len(d.Refusals) != 1 || d.Refusals[0].Rule != "gib-mismatch" || !strings.HasPrefix(d.Refusals[0].Detail, "foreign x") || len(d.Refusals[0].Detail) > 210 {
 		t.Errorf("refusals %+v", d.Refusals)
 	}
-	if len(d.PeerRefusals) != 2 || len(d.Rejections) != 1 || d.Rejections[0] != (Rejected{made.Addr, "n-not-consecutive", "7 after 0"}) {
+	if len(d.PeerRefusals) != 2 || len(d.Rejections) != 1 || d.Rejections[0] != (Rejected{"", made.Addr, "n-not-consecutive", "7 after 0"}) {
 		t.Errorf("%+v, %+v", d.PeerRefusals, d.Rejections)
 	}
 	if len(d.Frames) != 1 || d.Frames[0] != (SagaFrame{r.Addr, "record"}) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,11 +32,14 @@ type sagas struct {
 
 type sagaKey struct {
 	peer  peer.ID
-	scope string    // see scopeOf
+	scope string    // see share.scope
 	role  saga.Role // of this node
 }
 
-// scopeOf names a scope: "" is the default share, whole.
+// scope names what a saga is about, of this share: "" is the default share, whole.
+func (s *share) scope(roots []ibgib.Hash) string { return s.ID + scopeOf(roots) }
+
+// scopeOf names some timelines; "" is all.
 func scopeOf(roots []ibgib.Hash) string {
 	if len(roots) == 0 {
 		return ""
@@ -85,6 +89,7 @@ var (
 	errUntrusted  = errors.New("trust was withdrawn")
 	errClosing    = errors.New("the node is closing")
 	errSuperseded = errors.New("the other side has begun another one")
+	errNoMember   = errors.New("the peer is no member of the share any more")
 )
 
 func newSagas(self peer.ID) *sagas {
@@ -221,6 +226,28 @@ func (t *sagas) cut(p peer.ID) {
 			place.cancel(errUntrusted)
 		}
 	}
+}
+
+// cutShare ends the running sagas about a share, with one peer or, if p is empty, with
+// all, and waits for them.
+func (t *sagas) cutShare(ctx context.Context, sh *share, p peer.ID) error {
+	t.mu.Lock()
+	var ending []*place
+	for key, place := range t.running {
+		if strings.HasPrefix(key.scope, sh.ID) && (p == "" || key.peer == p) {
+			place.cancel(errNoMember)
+			ending = append(ending, place)
+		}
+	}
+	t.mu.Unlock()
+	for _, place := range ending {
+		select {
+		case <-place.ended:
+		case <-ctx.Done():
+			return stopped(ctx)
+		}
+	}
+	return nil
 }
 
 // close lets no further saga begin, ends those that run and waits for them. A

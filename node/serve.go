@@ -40,16 +40,23 @@ func levelOf(err error) slog.Level {
 }
 
 func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) error {
-	run, place, err := n.sagas.begin(ctx, sagaKey{p, scopeOf(open.Roots), saga.Responder})
 	var result saga.Result
+	var run context.Context
+	sh, err := n.shares.opened(p, open.Shares)
 	if err == nil {
-		end := n.live.Load().begin(p, open.Roots, open.Mode, open.Strategy)
-		defer func() {
-			place.end(result, err)
-			end(err)
-		}()
-		// Trust may have been withdrawn before the saga had its place.
-		err = n.trust.Authorize(ctx, p)
+		var place *place
+		if run, place, err = n.sagas.begin(ctx, sagaKey{p, sh.scope(open.Roots), saga.Responder}); err == nil {
+			end := n.liveOf(sh).begin(p, open.Roots, open.Mode, open.Strategy)
+			defer func() {
+				place.end(result, err)
+				end(err)
+			}()
+			// Trust, or the membership, may have been withdrawn before the saga had its
+			// place.
+			if err = n.trust.Authorize(ctx, p); err == nil {
+				sh, err = n.shares.opened(p, open.Shares)
+			}
+		}
 	}
 	var with proof
 	if err == nil {
@@ -63,7 +70,7 @@ func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn sag
 		}
 		return err
 	}
-	result, err = n.runSaga(run, p, with, open.Roots, saga.Config{Role: saga.Responder, Conn: conn}, nil)
+	result, err = n.runSaga(run, p, sh, with, open.Roots, saga.Config{Role: saga.Responder, Conn: conn, Mode: sh.Direction.mode(saga.Responder)}, nil)
 	return err
 }
 
@@ -73,19 +80,31 @@ func ignoreNotice(context.Context, peer.ID, *protocol.Notice) {}
 // runSaga runs one saga of either role and keeps its record. with is what the peer has
 // proved; roots are what it is about; cfg has the role, the connection and what else differs. progress may be
 // nil.
-func (n *Node) runSaga(ctx context.Context, p peer.ID, with proof, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
+func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
 	began := n.now()
+	if cfg.Forgotten, err = sh.view.ForgottenRoots(ctx); err != nil {
+		cfg.Conn.Abort()
+		return result, err
+	}
+	place, err := n.placeOf(ctx, sh)
+	if err != nil {
+		cfg.Conn.Abort()
+		return result, err
+	}
+	known := forgetful{p, sh.ID}
+	cfg.PeerForgotten = n.forgetfuls.of(known)
+	cfg.Share = sh.ID
 	cfg.Self, cfg.Peer = n.id.id.String(), p.String()
 	cfg.Session, cfg.PeerSession, cfg.Sealer = with.own, with.peer.Genesis, sealer{n, p, with}
 	cfg.Strategy = max(cfg.Strategy, n.strategy)
 	cfg.IdleTimeout = n.idle
-	cfg.Blocks, cfg.Index = n.view.Reader(), n.view
+	cfg.Blocks, cfg.Index = sh.view.Reader(), sh.view
 	cfg.Intake = func(context.Context) (saga.Intake, error) {
-		return newIntake(n.store, blockstore.DefaultShare, p.String(),
+		return newIntake(n.store, sh.number, p.String(),
 			func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) },
 			func() []ibgib.Hash { return n.follows.barred(with.primary) })
 	}
-	told, pace := n.tellSaga(p, cfg.Role, len(roots)), newPace(n.now)
+	told, pace := n.tellSaga(p, sh, cfg.Role, len(roots)), newPace(n.now)
 	defer func() {
 		n.lastSyncs.note(p, n.now(), result, err)
 		told.end(result, err)
@@ -98,25 +117,31 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, with proof, roots []ibgib
 		}
 	}
 	// What this side names stays until the end, whatever is unpinned meanwhile.
-	release := n.store.HoldHeads(blockstore.DefaultShare)
+	release := n.store.HoldHeads(sh.number)
 	defer release()
 	result, err = saga.Run(ctx, cfg)
-	if err := n.noteWants(context.WithoutCancel(ctx), p, result, err); err != nil {
+	if err == nil && len(roots) == 0 { // else it has told of these roots only
+		n.forgetfuls.note(known, result.PeerForgotten)
+	}
+	if err := n.offerMoved(context.WithoutCancel(ctx), sh, place); err != nil {
+		n.log.Warn("changes not offered to other shares", "share", sh.Name, "error", err)
+	}
+	if err := n.noteWants(context.WithoutCancel(ctx), sh, p, result, err); err != nil {
 		n.log.Warn("wants not stored", "saga", result.SagaID, "error", err)
 	}
 	if err != nil {
-		n.keepFailure(context.WithoutCancel(ctx), p, cfg.Role, began, result, err)
+		n.keepFailure(context.WithoutCancel(ctx), p, sh, cfg.Role, began, result, err)
 		return result, err
 	}
 	level := slog.LevelInfo
 	if result.Equal {
 		level = slog.LevelDebug
 	}
-	n.log.Log(ctx, level, "synced", "peer", p, "saga", result.SagaID, "role", cfg.Role, "about", about(len(roots)),
+	n.log.Log(ctx, level, "synced", "peer", p, "saga", result.SagaID, "role", cfg.Role, "share", sh.Name, "about", about(len(roots)),
 		"converged", result.Converged, "equal", result.Equal,
 		"sent", result.Sent.IbGibs, "received", result.Received.IbGibs,
 		"diverged", len(result.Conflicts), "took", n.now().Sub(began).Round(time.Millisecond))
-	if err := n.keepRecord(context.WithoutCancel(ctx), p, cfg.Role, began, result); err != nil {
+	if err := n.keepRecord(context.WithoutCancel(ctx), p, sh, cfg.Role, began, result); err != nil {
 		n.log.Warn("saga record not stored", "saga", result.SagaID, "error", err)
 	}
 	return result, nil
@@ -144,8 +169,8 @@ type sagaTeller struct {
 	last time.Time // when progress was told
 }
 
-func (n *Node) tellSaga(p peer.ID, role saga.Role, timelines int) *sagaTeller {
-	t := &sagaTeller{n: n, last: n.now(), e: SagaEvent{State: SagaBegun, Peer: p.String(), Role: role.String(), Timelines: timelines}}
+func (n *Node) tellSaga(p peer.ID, sh *share, role saga.Role, timelines int) *sagaTeller {
+	t := &sagaTeller{n: n, last: n.now(), e: SagaEvent{State: SagaBegun, Peer: p.String(), Share: sh.label(), Role: role.String(), Timelines: timelines}}
 	t.publish()
 	return t
 }

@@ -20,13 +20,13 @@ func (n *Node) Stats(ctx context.Context) (Stats, error) {
 }
 
 func (n *Node) stats(ctx context.Context) (s Stats, err error) {
-	for _, err := range n.view.Members(ctx) {
+	for _, err := range n.members(ctx) {
 		if err != nil {
 			return s, err
 		}
 		s.IbGibs++
 	}
-	for e, err := range n.view.Entries(ctx) {
+	for e, err := range n.entries(ctx) {
 		switch {
 		case err != nil:
 			return s, err
@@ -38,28 +38,12 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		}
 		s.Timelines++
 	}
-	for _, err := range n.view.Pins(ctx) {
-		if err != nil {
+	for _, sh := range n.shares.all() {
+		if err := s.count(ctx, sh.view); err != nil {
 			return s, err
 		}
-		s.Pins++
 	}
-	last := blockstore.Incomplete{}
-	for i, err := range n.view.Incomplete(ctx) {
-		if err != nil {
-			return s, err
-		}
-		if i.Missing != last.Missing { // targets come together
-			s.Awaited++
-		}
-		last = i
-	}
-	for _, err := range n.view.Rejected(ctx) {
-		if err != nil {
-			return s, err
-		}
-		s.Rejected++
-	}
+	s.Shares = len(n.shares.list())
 	for e, err := range n.store.View(blockstore.LocalArea).Entries(ctx) {
 		if err != nil {
 			return s, err
@@ -85,4 +69,31 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		return nil // a file may go away meanwhile
 	})
 	return s, err
+}
+
+// count adds what is pinned, awaited and kept out in one share.
+func (s *Stats) count(ctx context.Context, view *blockstore.View) error {
+	for _, err := range view.Pins(ctx) {
+		if err != nil {
+			return err
+		}
+		s.Pins++
+	}
+	last := blockstore.Incomplete{}
+	for i, err := range view.Incomplete(ctx) {
+		if err != nil {
+			return err
+		}
+		if i.Missing != last.Missing { // targets come together
+			s.Awaited++
+		}
+		last = i
+	}
+	for _, err := range view.Rejected(ctx) {
+		if err != nil {
+			return err
+		}
+		s.Rejected++
+	}
+	return nil
 }

@@ -38,8 +38,19 @@ type Status struct {
 	Keystone ibgib.Addr   `json:"keystone"` // first frame of the node's
 	Signs    SigningState `json:"signs"`    // whether it can sign
 
-	Entries     uint64 `json:"entries"`     // timelines and pinned stones
+	Entries     uint64 `json:"entries"`     // timelines and pinned stones of the default share
 	Fingerprint string `json:"fingerprint"` // hex, over their heads
+	// Shares are the same of the named shares.
+	Shares []ShareStatus `json:"shares,omitempty"`
+}
+
+// ShareStatus says how a named share is doing: members with the same number of entries
+// and the same fingerprint have the same.
+type ShareStatus struct {
+	Name        string `json:"name"`
+	Members     int    `json:"members"`
+	Entries     uint64 `json:"entries"`
+	Fingerprint string `json:"fingerprint"`
 }
 
 // DHTStatus says how the part goes that a node takes in a DHT.
@@ -115,5 +126,12 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	}
 	sum := fp.Sum()
 	s.Entries, s.Fingerprint = fp.Count(), hex.EncodeToString(sum[:])
+	for _, sh := range n.shares.list() {
+		fp, err := sh.view.Fingerprint(ctx)
+		if err != nil {
+			return s, fmt.Errorf("node: status: %w", err)
+		}
+		s.Shares = append(s.Shares, ShareStatus{sh.Name, len(sh.Members), fp.Count(), fmt.Sprintf("%x", fp.Sum())})
+	}
 	return s, nil
 }

@@ -29,13 +29,17 @@ func (n *Node) Sync(ctx context.Context, addr string, progress func(SyncProgress
 	return n.SyncWith(ctx, addr, SyncOptions{}, progress)
 }
 
-// SyncOptions say what a sync is about. The zero value is all of the default
+// SyncOptions say what a sync is about. The zero value is all that the two nodes
 // share, both ways.
 type SyncOptions struct {
 	Mode saga.Mode `json:"mode,omitzero"` // pull: only to this node; push: only to the other
 	// Strategy says what becomes of diverged timelines; if the other side's is
 	// or this node's is stricter, that rules.
 	Strategy saga.Strategy `json:"strategy,omitzero"`
+	// Share is the name of the share that the sync is about. Empty: all that the peer is
+	// a member of, one after the other, the default one first; with Timelines those of
+	// them that list one of these, or else the default one.
+	Share string `json:"share,omitempty"`
 	// Timelines are the addresses of any frames of the timelines that the sync is
 	// about, with what they link to: a frame names its timeline by its gib. None: all.
 	Timelines []ibgib.Addr `json:"timelines,omitempty"`
@@ -90,22 +94,79 @@ func parseTarget(addr string) (peer.AddrInfo, error) {
 	return *to, nil
 }
 
-func (n *Node) syncWith(ctx context.Context, to peer.AddrInfo, opts SyncOptions, progress func(SyncProgress)) (_ SyncResult, err error) {
-	res := SyncResult{Peer: to.ID.String(), Conflicts: []Conflict{}, Merged: []Timeline{}}
+func (n *Node) syncWith(ctx context.Context, to peer.AddrInfo, opts SyncOptions, progress func(SyncProgress)) (SyncResult, error) {
+	none := SyncResult{Peer: to.ID.String(), Conflicts: []Conflict{}, Merged: []Timeline{}}
 	if err := n.checkTarget(to.ID); err != nil {
-		return res, err
+		return none, err
 	}
 	roots, err := opts.roots()
 	if err != nil {
+		return none, err
+	}
+	list, err := n.sharesToSync(ctx, to.ID, opts.Share, roots)
+	if err != nil {
+		return none, err
+	}
+	res, err := n.syncShare(ctx, to, list[0], opts, roots, progress)
+	if err != nil {
 		return res, err
 	}
-	scope, asked := scopeOf(roots), time.Now()
+	for _, sh := range list[1:] {
+		more, err := n.syncShare(ctx, to, sh, opts, roots, progress)
+		var failed *saga.Error
+		if err != nil && (ctx.Err() != nil || !errors.As(err, &failed)) {
+			return res, fmt.Errorf("share %s: %w", sh.Name, err)
+		}
+		if err != nil { // it keeps nothing from the others
+			more.Error = err.Error()
+		}
+		res.Shares = append(res.Shares, more)
+	}
+	return res, nil
+}
+
+// sharesToSync returns what a sync with a peer is about: at least one share.
+func (n *Node) sharesToSync(ctx context.Context, p peer.ID, name string, roots []ibgib.Hash) ([]*share, error) {
+	if name != "" {
+		sh, err := n.shares.byName(name)
+		if err == nil && !sh.has(p) {
+			err = fmt.Errorf("%w: that node is no member of the share %s here; share member add makes it one", ErrInput, sh.Name)
+		}
+		return []*share{sh}, err
+	}
+	list := n.shares.with(p)
+	if len(roots) == 0 || len(list) == 1 {
+		return list, nil
+	}
+	var of []*share
+	for _, sh := range list {
+		entries, err := sh.view.EntriesOf(ctx, roots)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			of = append(of, sh)
+		}
+	}
+	if len(of) == 0 {
+		of = list[:1]
+	}
+	return of, nil
+}
+
+// syncShare syncs one share.
+func (n *Node) syncShare(ctx context.Context, to peer.AddrInfo, sh *share, opts SyncOptions, roots []ibgib.Hash, progress func(SyncProgress)) (_ SyncResult, err error) {
+	res := SyncResult{Peer: to.ID.String(), Share: sh.label(), Conflicts: []Conflict{}, Merged: []Timeline{}}
+	if opts.Mode, err = sh.modeOf(opts.Mode); err != nil {
+		return res, err
+	}
+	scope, asked := sh.scope(roots), time.Now()
 	if err := n.sagas.wait(ctx, sagaKey{to.ID, scope, saga.Initiator}); err != nil {
 		return res, err
 	}
-	end := n.live.Load().begin(to.ID, roots, opts.Mode, opts.Strategy)
+	end := n.liveOf(sh).begin(to.ID, roots, opts.Mode, opts.Strategy)
 	defer func() { end(err) }()
-	result, err := n.initiate(ctx, to, opts, roots, progress)
+	result, err := n.initiate(ctx, to, sh, opts, roots, progress)
 	for attempt := 1; attempt < syncAttempts && isBusy(err); attempt++ {
 		// The other side may have begun one at the same time, which goes first.
 		other, ok, waited := n.sagas.outcome(ctx, sagaKey{to.ID, scope, saga.Responder}, asked)
@@ -120,18 +181,31 @@ func (n *Node) syncWith(ctx context.Context, to peer.AddrInfo, opts SyncOptions,
 		if err = n.sagas.wait(ctx, sagaKey{to.ID, scope, saga.Initiator}); err != nil {
 			break
 		}
-		result, err = n.initiate(ctx, to, opts, roots, progress)
+		result, err = n.initiate(ctx, to, sh, opts, roots, progress)
 	}
 	for goes := 1; goes < syncGoes && goesOn(result, err); goes++ {
 		before := result
-		result, err = n.initiate(ctx, to, opts, roots, progress)
+		result, err = n.initiate(ctx, to, sh, opts, roots, progress)
 		addTraffic(&result, before)
 	}
-	filled, ferr := n.syncResult(context.WithoutCancel(ctx), to.ID, result)
+	filled, ferr := n.syncResult(context.WithoutCancel(ctx), to.ID, sh, result)
 	if err == nil && len(roots) > 0 && len(filled.Absent) == len(roots) {
 		err = absence("neither side has " + opts.Timelines[0].String())
 	}
 	return filled, errors.Join(err, ferr)
+}
+
+// modeOf narrows the mode that a sync asks for to what the direction of the share
+// allows.
+func (s *share) modeOf(asked saga.Mode) (saga.Mode, error) {
+	switch own := s.Direction.mode(saga.Initiator); {
+	case own == saga.ModeSync || own == asked:
+		return asked, nil
+	case asked == saga.ModeSync:
+		return own, nil
+	default:
+		return asked, fmt.Errorf("%w: the share %s is %s here, so nothing can be got by a %s", ErrInput, s.Name, s.Direction, asked)
+	}
 }
 
 // syncGoes bounds how often a sync goes on after it has brought as much as this node
@@ -172,26 +246,29 @@ func (n *Node) checkTarget(p peer.ID) error {
 }
 
 // initiate begins one saga and runs it to its end.
-func (n *Node) initiate(ctx context.Context, to peer.AddrInfo, opts SyncOptions, roots []ibgib.Hash, progress func(SyncProgress)) (saga.Result, error) {
+func (n *Node) initiate(ctx context.Context, to peer.AddrInfo, sh *share, opts SyncOptions, roots []ibgib.Hash, progress func(SyncProgress)) (saga.Result, error) {
 	run := func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error) {
 		cfg := saga.Config{Role: saga.Initiator, ID: id, Conn: conn, Mode: opts.Mode, Strategy: opts.Strategy, Roots: roots}
-		return n.runSaga(ctx, to.ID, with, roots, cfg, progress)
+		return n.runSaga(ctx, to.ID, sh, with, roots, cfg, progress)
 	}
-	result, err := n.openSaga(ctx, to, roots, run)
+	result, err := n.openSaga(ctx, to, sh, roots, run)
 	if lostProof(err) {
 		n.sessions.lost(to.ID)
-		return n.openSaga(ctx, to, roots, run)
+		return n.openSaga(ctx, to, sh, roots, run)
 	}
 	return result, err
 }
 
 // openSaga takes a place for a saga, opens a connection for it, and runs it.
-func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Hash, run func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error)) (result saga.Result, err error) {
-	ctx, place, err := n.sagas.begin(ctx, sagaKey{to.ID, scopeOf(roots), saga.Initiator})
+func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, sh *share, roots []ibgib.Hash, run func(ctx context.Context, conn saga.Conn, id saga.ID, with proof) (saga.Result, error)) (result saga.Result, err error) {
+	ctx, place, err := n.sagas.begin(ctx, sagaKey{to.ID, sh.scope(roots), saga.Initiator})
 	if err != nil {
 		return result, err
 	}
 	defer func() { place.end(result, err) }()
+	if now := n.shares.current(sh); now == nil || !now.has(to.ID) {
+		return result, errNoShare()
+	}
 	h, release, err := n.dialer()
 	if err != nil {
 		return result, err
@@ -207,7 +284,7 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, roots []ibgib.Has
 	with, err := n.prove(ctx, h, to)
 	if err != nil {
 		n.lastSyncs.note(to.ID, n.now(), result, err)
-		n.tellSaga(to.ID, saga.Initiator, len(roots)).end(result, err)
+		n.tellSaga(to.ID, sh, saga.Initiator, len(roots)).end(result, err)
 		return result, err
 	}
 	conn, err := protocol.Dial(ctx, h, to, n.wire)
@@ -251,9 +328,9 @@ func (n *Node) dialer() (h host.Host, release func(), err error) {
 }
 
 // syncResult says of a saga what a person wants to know.
-func (n *Node) syncResult(ctx context.Context, p peer.ID, r saga.Result) (SyncResult, error) {
+func (n *Node) syncResult(ctx context.Context, p peer.ID, sh *share, r saga.Result) (SyncResult, error) {
 	res := SyncResult{
-		SagaID: r.SagaID.String(), Peer: p.String(), Mode: r.Mode, Strategy: r.Strategy,
+		SagaID: r.SagaID.String(), Peer: p.String(), Share: sh.label(), Mode: r.Mode, Strategy: r.Strategy,
 		Converged: r.Converged, Equal: r.Equal, Rounds: r.Rounds,
 		Sent: Traffic(r.Sent), Received: Traffic(r.Received), Wire: Wire(r.Wire),
 		Conflicts:    make([]Conflict, 0, min(len(r.Conflicts), maxListed)),
@@ -265,7 +342,7 @@ func (n *Node) syncResult(ctx context.Context, p peer.ID, r saga.Result) (SyncRe
 		PeerRefused:  refusals(r.PeerRefusals),
 	}
 	var err error
-	if res.Aborted, err = n.aborted(ctx, r); err != nil {
+	if res.Aborted, err = n.aborted(ctx, sh, r); err != nil {
 		return res, err
 	}
 	for _, root := range r.Absent {
@@ -279,7 +356,7 @@ func (n *Node) syncResult(ctx context.Context, p peer.ID, r saga.Result) (SyncRe
 			res.ConflictsMore = len(r.Conflicts) - i
 			break
 		}
-		entry, ok, err := n.view.Entry(ctx, c.Root)
+		entry, ok, err := sh.view.Entry(ctx, c.Root)
 		if err != nil {
 			return res, err
 		}
@@ -315,11 +392,11 @@ func refusals(list []saga.Refusal) []SyncRefusal {
 }
 
 // aborted lists the timelines that either side has left as they were.
-func (n *Node) aborted(ctx context.Context, r saga.Result) ([]ibgib.Addr, error) {
+func (n *Node) aborted(ctx context.Context, sh *share, r saga.Result) ([]ibgib.Addr, error) {
 	roots := abortedRoots(r)
 	var tjps []ibgib.Addr
 	for _, root := range roots[:min(len(roots), maxListed)] {
-		e, ok, err := n.view.Entry(ctx, root)
+		e, ok, err := sh.view.Entry(ctx, root)
 		if err != nil {
 			return nil, err
 		}

@@ -21,18 +21,58 @@ import (
 // linkedByDefault are the lists that keep their newest address only.
 func linkedByDefault() []string { return []string{"past", "dna"} }
 
+// ChangeOptions say where a change that is made here goes. The zero value is the default
+// share, and lets no change bring a timeline into a share that does not list it.
+type ChangeOptions struct {
+	// Share names the share that a new timeline or constant is made in. A change of a
+	// timeline goes to all shares that list it.
+	Share string
+	// Include lets a change bring into a share what it links to: timelines that the share
+	// does not list are listed from then on. Else that is an *OutsideError.
+	Include bool
+}
+
+// Changes makes changes with options.
+type Changes struct {
+	n *Node
+	o ChangeOptions
+}
+
+// With returns what makes changes with options.
+func (n *Node) With(o ChangeOptions) Changes { return Changes{n, o} }
+
+// Create is Changes.Create without options.
+func (n *Node) Create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOptions) (Change, error) {
+	return n.With(ChangeOptions{}).Create(ctx, parent, o)
+}
+
+// Fork is Changes.Fork without options.
+func (n *Node) Fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) (Change, error) {
+	return n.With(ChangeOptions{}).Fork(ctx, src, o)
+}
+
+// Mut8 is Changes.Mut8 without options.
+func (n *Node) Mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options) (Change, error) {
+	return n.With(ChangeOptions{}).Mut8(ctx, addr, o)
+}
+
+// Rel8 is Changes.Rel8 without options.
+func (n *Node) Rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options) (Change, error) {
+	return n.With(ChangeOptions{}).Rel8(ctx, addr, o)
+}
+
 // Create makes a timeline: a fork of parent, then a frame with the data and one
 // with the links, if there are any. The zero Addr for parent is ib^gib. Without
 // options for the tjp it gets a fresh id and the time; frames are counted.
-func (n *Node) Create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOptions) (Change, error) {
-	change, err := n.create(ctx, parent, o)
+func (c Changes) Create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOptions) (Change, error) {
+	change, err := c.n.create(ctx, parent, o, c.o)
 	if err != nil {
 		return Change{}, fmt.Errorf("node: create: %w", err)
 	}
 	return change, nil
 }
 
-func (n *Node) create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOptions) (Change, error) {
+func (n *Node) create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOptions, to ChangeOptions) (Change, error) {
 	if err := o.CheckLocal(); err != nil {
 		return Change{}, err
 	}
@@ -58,20 +98,20 @@ func (n *Node) create(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOp
 	if err != nil {
 		return Change{}, err
 	}
-	return n.begin(ctx, made)
+	return n.begin(ctx, made, to)
 }
 
 // Fork makes a new timeline from a stored ibGib or a primitive. It gets a fresh
 // id and the time unless the options say otherwise.
-func (n *Node) Fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) (Change, error) {
-	change, err := n.fork(ctx, src, o)
+func (c Changes) Fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) (Change, error) {
+	change, err := c.n.fork(ctx, src, o, c.o)
 	if err != nil {
 		return Change{}, fmt.Errorf("node: fork %s: %w", src, err)
 	}
 	return change, nil
 }
 
-func (n *Node) fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) (Change, error) {
+func (n *Node) fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions, to ChangeOptions) (Change, error) {
 	if err := o.CheckLocal(); err != nil {
 		return Change{}, err
 	}
@@ -83,7 +123,7 @@ func (n *Node) fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) (C
 	if err != nil {
 		return Change{}, err
 	}
-	return n.begin(ctx, made)
+	return n.begin(ctx, made, to)
 }
 
 // forkFrames makes the first frames of a timeline from source.
@@ -99,8 +139,15 @@ func (n *Node) forkFrames(source ibgib.Source, o ibgib.ForkOptions) (ibgib.Resul
 }
 
 // begin stores the first frames of a timeline.
-func (n *Node) begin(ctx context.Context, made ibgib.Result) (Change, error) {
-	put, res, err := n.store.Apply(ctx, blockstore.DefaultShare, blockstore.Origin{}, made.All())
+func (n *Node) begin(ctx context.Context, made ibgib.Result, to ChangeOptions) (Change, error) {
+	sh, err := n.shares.byName(to.Share)
+	if err != nil {
+		return Change{}, err
+	}
+	if err := n.makeRoom(ctx, []*share{sh}, linksOf(made.All()), ibgib.Addr{}, to.Include); err != nil {
+		return Change{}, err
+	}
+	put, res, err := n.store.Apply(ctx, sh.number, blockstore.Origin{}, made.All())
 	if err != nil {
 		return Change{}, err
 	}
@@ -112,15 +159,15 @@ func (n *Node) begin(ctx context.Context, made ibgib.Result) (Change, error) {
 
 // Mut8 changes the data or the ib of a timeline. addr is its tjp or any of its
 // frames; the change goes on top of the latest.
-func (n *Node) Mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options) (Change, error) {
-	change, err := n.mut8(ctx, addr, o)
+func (c Changes) Mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options) (Change, error) {
+	change, err := c.n.mut8(ctx, addr, o, c.o)
 	if err != nil {
 		return Change{}, fmt.Errorf("node: mut8 %s: %w", addr, err)
 	}
 	return change, nil
 }
 
-func (n *Node) mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options) (Change, error) {
+func (n *Node) mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options, to ChangeOptions) (Change, error) {
 	if err := o.CheckLocal(); err != nil {
 		return Change{}, err
 	}
@@ -129,22 +176,22 @@ func (n *Node) mut8(ctx context.Context, addr ibgib.Addr, o ibgib.Mut8Options) (
 	if o.LinkedRel8ns == nil {
 		o.LinkedRel8ns = linkedByDefault()
 	}
-	return n.change(ctx, addr, func(latest ibgib.IbGib) (ibgib.Result, error) {
+	return n.change(ctx, addr, nil, to, func(latest ibgib.IbGib) (ibgib.Result, error) {
 		return ibgib.Mut8(latest, o, n.env())
 	})
 }
 
 // Rel8 adds links to a timeline or removes some; addr as in Mut8. What is linked
 // must be stored with all it links to, or the error is a *MissingLinkError.
-func (n *Node) Rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options) (Change, error) {
-	change, err := n.rel8(ctx, addr, o)
+func (c Changes) Rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options) (Change, error) {
+	change, err := c.n.rel8(ctx, addr, o, c.o)
 	if err != nil {
 		return Change{}, fmt.Errorf("node: rel8 %s: %w", addr, err)
 	}
 	return change, nil
 }
 
-func (n *Node) rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options) (Change, error) {
+func (n *Node) rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options, to ChangeOptions) (Change, error) {
 	if err := o.CheckLocal(); err != nil {
 		return Change{}, err
 	}
@@ -155,27 +202,37 @@ func (n *Node) rel8(ctx context.Context, addr ibgib.Addr, o ibgib.Rel8Options) (
 	if o.LinkedRel8ns == nil {
 		o.LinkedRel8ns = linkedByDefault()
 	}
-	return n.change(ctx, addr, func(latest ibgib.IbGib) (ibgib.Result, error) {
+	return n.change(ctx, addr, addrsIn(o.Add), to, func(latest ibgib.IbGib) (ibgib.Result, error) {
 		return ibgib.Rel8(latest, o, n.env())
 	})
 }
 
-// change puts a frame on top of the latest.
-func (n *Node) change(ctx context.Context, addr ibgib.Addr, transform func(ibgib.IbGib) (ibgib.Result, error)) (Change, error) {
-	tjp, err := n.tjpOf(ctx, addr)
+// change puts a frame on top of the latest. links are what it links to anew.
+func (n *Node) change(ctx context.Context, addr ibgib.Addr, links []ibgib.Addr, to ChangeOptions, transform func(ibgib.IbGib) (ibgib.Result, error)) (Change, error) {
+	e, err := n.entryOf(ctx, addr)
 	if err != nil {
 		return Change{}, err
 	}
-	root, _ := tjp.Hash()
+	if to.Share != "" {
+		return Change{}, fmt.Errorf("%w: a change of a timeline goes to all shares that list it", ErrInput)
+	}
+	root, _ := e.Root.Hash()
+	if err := n.makeRoomIn(ctx, root, links, e.Root, to.Include); err != nil {
+		return Change{}, err
+	}
 	var made ibgib.Result
-	put, res, err := n.store.Change(ctx, blockstore.DefaultShare, root, func(latest ibgib.IbGib) (_ []ibgib.IbGib, err error) {
+	put, res, err := n.store.Change(ctx, e.in.number, root, func(latest ibgib.IbGib) (_ []ibgib.IbGib, err error) {
 		made, err = transform(latest)
 		return made.All(), err
 	})
 	if err != nil {
 		return Change{}, err
 	}
-	return n.changed(ctx, made.New, put, res)
+	change, err := n.changed(ctx, made.New, put, res)
+	if err != nil {
+		return change, err
+	}
+	return change, n.offerRoot(ctx, e.in, root)
 }
 
 // changed says what a change made, or why a rule keeps it out.
@@ -220,13 +277,19 @@ func (n *Node) source(ctx context.Context, addr ibgib.Addr) (ibgib.Source, error
 // checkLinks fails with a *MissingLinkError unless everything that is linked is
 // there. An address whose hash belongs to another one is for the store to refuse.
 func (n *Node) checkLinks(ctx context.Context, rel8ns ibgib.Rel8ns) error {
+	return n.checkClosed(ctx, addrsIn(rel8ns))
+}
+
+func addrsIn(rel8ns ibgib.Rel8ns) []ibgib.Addr {
 	var addrs []ibgib.Addr
 	for _, rel := range rel8ns {
 		addrs = append(addrs, rel.Addrs...)
 	}
-	return n.checkClosed(ctx, addrs)
+	return addrs
 }
 
+// checkClosed fails with a *MissingLinkError unless all of some ibGibs are in a share,
+// with all they link to.
 func (n *Node) checkClosed(ctx context.Context, addrs []ibgib.Addr) error {
 	hashes := make([]ibgib.Hash, 0, len(addrs))
 	named := make([]ibgib.Addr, 0, len(addrs))
@@ -241,7 +304,14 @@ func (n *Node) checkClosed(ctx context.Context, addrs []ibgib.Addr) error {
 		return err
 	}
 	for i, ok := range closed {
-		if !ok {
+		if ok {
+			continue
+		}
+		in, err := n.closedSomewhere(ctx, hashes[i])
+		if err != nil {
+			return err
+		}
+		if in == nil {
 			return &MissingLinkError{named[i]}
 		}
 	}
@@ -262,14 +332,14 @@ func (n *Node) frameOf(ctx context.Context, addr ibgib.Addr) (timeline.Frame, er
 	if !ok {
 		return timeline.Frame{}, fmt.Errorf("%w: %s names no ibGib that is stored", ErrInput, addr)
 	}
-	f, ok, err := n.view.Frame(ctx, h)
+	f, in, err := n.frameSomewhere(ctx, h)
 	if err != nil {
 		return timeline.Frame{}, err
 	}
-	if ok && f.Addr == addr {
+	if in != nil && f.Addr == addr {
 		if f.Kind == timeline.KindTjp {
 			// A pinned stone stands in the index like a timeline of one frame.
-			e, _, err := n.view.Entry(ctx, h)
+			e, _, err := in.view.Entry(ctx, h)
 			if err != nil {
 				return f, err
 			}

@@ -25,7 +25,7 @@ func (n *Node) Wanted(ctx context.Context) ([]Wanted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("node: wanted: %w", err)
 		}
-		e, _, err := n.view.Entry(ctx, root)
+		_, e, err := n.shares.homeOf(ctx, root)
 		if err != nil {
 			return nil, fmt.Errorf("node: wanted: %w", err)
 		}

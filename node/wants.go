@@ -26,10 +26,11 @@ import (
 // still lacks: the saga failed or was cut, or something that the head needs was
 // refused. A head that a rule keeps out of its timeline is no want.
 type Want struct {
-	Root   string `json:"root"`   // hash of the tjp
-	Head   string `json:"head"`   // hash of the frame
-	Reason string `json:"reason"` // a saga.Code by name, or the rule that refused it; "needs-refused" if it needs what was refused
-	Detail string `json:"detail"` // for people; foreign text
+	Share  string `json:"share,omitempty"` // its name; empty: the default share
+	Root   string `json:"root"`            // hash of the tjp
+	Head   string `json:"head"`            // hash of the frame
+	Reason string `json:"reason"`          // a saga.Code by name, or the rule that refused it; "needs-refused" if it needs what was refused
+	Detail string `json:"detail"`          // for people; foreign text
 	// Peers are those that named it and were asked in vain, the latest last; at
 	// most 8.
 	Peers    []string  `json:"peers"`
@@ -62,7 +63,10 @@ type wants struct {
 	list map[wantKey]Want
 }
 
-type wantKey struct{ root, head ibgib.Hash }
+type wantKey struct {
+	root, head ibgib.Hash
+	share      string // label
+}
 
 // wantsFile is the content of the file.
 type wantsFile struct {
@@ -97,7 +101,7 @@ func loadWants(path string, now func() time.Time) (*wants, error) {
 		if err != nil {
 			return nil, fmt.Errorf("wants: %s: %w", path, err)
 		}
-		w.list[wantKey{root, head}] = want
+		w.list[wantKey{root, head, want.Share}] = want
 	}
 	return w, nil
 }
@@ -121,24 +125,31 @@ func (w *wants) sorted() []Want {
 		if c := strings.Compare(a.Root, b.Root); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Head, b.Head)
+		return cmp.Or(strings.Compare(a.Head, b.Head), strings.Compare(a.Share, b.Share))
 	})
 	return list
 }
 
 // noteWants brings the list up to date after a saga with a peer, which failed if
 // failure is not nil.
-func (n *Node) noteWants(ctx context.Context, p peer.ID, r saga.Result, failure error) error {
+func (n *Node) noteWants(ctx context.Context, sh *share, p peer.ID, r saga.Result, failure error) error {
 	return n.changeWants(func() (changed bool, err error) {
 		if failure == nil {
 			if changed, err = n.dropWants(ctx); err != nil {
 				return changed, err
 			}
 		}
+		forgotten, err := sh.view.ForgottenRoots(ctx)
+		if err != nil {
+			return changed, err
+		}
 		for _, lack := range r.Lacking {
+			if slices.Contains(forgotten, lack.Root) {
+				continue
+			}
 			for _, head := range lack.Heads {
 				if reason, detail := whyLacking(r, head, failure); reason != "" {
-					changed = n.wants.add(wantKey{lack.Root, head}, p, reason, detail) || changed
+					changed = n.wants.add(wantKey{lack.Root, head, sh.label()}, p, reason, detail) || changed
 				}
 			}
 		}
@@ -148,7 +159,7 @@ func (n *Node) noteWants(ctx context.Context, p peer.ID, r saga.Result, failure 
 
 // settleWants brings the list up to date after an attempt to get what is lacking
 // from a peer: what is still wanted of it waits for the next one.
-func (n *Node) settleWants(ctx context.Context, lacking []scheduler.Lack) error {
+func (n *Node) settleWants(ctx context.Context, sh *share, lacking []scheduler.Lack) error {
 	return n.changeWants(func() (bool, error) {
 		changed, err := n.dropWants(ctx)
 		if err != nil {
@@ -156,7 +167,7 @@ func (n *Node) settleWants(ctx context.Context, lacking []scheduler.Lack) error 
 		}
 		for _, lack := range lacking {
 			for _, head := range lack.Heads {
-				changed = n.wants.postpone(wantKey{lack.Root, head}) || changed
+				changed = n.wants.postpone(wantKey{lack.Root, head, sh.label()}) || changed
 			}
 		}
 		return changed, nil
@@ -167,7 +178,9 @@ func (n *Node) settleWants(ctx context.Context, lacking []scheduler.Lack) error 
 func (n *Node) changeWants(change func() (changed bool, err error)) error {
 	changed, err := n.wants.change(change)
 	if changed {
-		n.live.Load().wanted()
+		for _, l := range n.lives.all() {
+			l.wanted()
+		}
 	}
 	return err
 }
@@ -185,19 +198,35 @@ func (w *wants) change(change func() (bool, error)) (changed bool, err error) {
 	return true, datadir.WriteFile(w.path, append(text, '\n'), 0o600)
 }
 
-// dropWants takes what is there by now off the list, with n.wants.mu held.
+// dropWants takes what is there by now, or was wanted in a share that is gone, off the
+// list, with n.wants.mu held.
 func (n *Node) dropWants(ctx context.Context) (changed bool, err error) {
 	for key := range n.wants.list {
-		_, there, err := n.view.Frame(ctx, key.head)
-		if err != nil {
-			return changed, err
+		sh, err := n.shares.byName(key.share)
+		gone := err != nil // and so is what was wanted in it
+		if !gone {
+			if _, gone, err = sh.view.Frame(ctx, key.head); err != nil {
+				return changed, err
+			}
 		}
-		if there {
+		if gone {
 			delete(n.wants.list, key)
 			changed = true
 		}
 	}
 	return changed, nil
+}
+
+// drop takes the wants of a timeline off the list, with w.mu held.
+func (w *wants) drop(tjp ibgib.Addr) (changed bool) {
+	root, _ := tjp.Hash()
+	for key := range w.list {
+		if key.root == root {
+			delete(w.list, key)
+			changed = true
+		}
+	}
+	return changed
 }
 
 // add notes one failed attempt, with w.mu held; false if there is no room.
@@ -209,7 +238,7 @@ func (w *wants) add(key wantKey, p peer.ID, reason, detail string) bool {
 	}
 	now := w.now().UTC().Truncate(time.Millisecond)
 	if !ok {
-		want = Want{Root: key.root.String(), Head: key.head.String(), Since: now}
+		want = Want{Share: key.share, Root: key.root.String(), Head: key.head.String(), Since: now}
 	}
 	want.Reason, want.Detail = reason, detail
 	want.Peers = append(slices.DeleteFunc(want.Peers, func(x string) bool { return x == id }), id)
@@ -252,7 +281,7 @@ func (w *Want) namer() string {
 }
 
 func (k wantKey) compare(other wantKey) int {
-	return cmp.Or(bytes.Compare(k.root[:], other.root[:]), bytes.Compare(k.head[:], other.head[:]))
+	return cmp.Or(bytes.Compare(k.root[:], other.root[:]), bytes.Compare(k.head[:], other.head[:]), strings.Compare(k.share, other.share))
 }
 
 // postpone notes that a want whose time had come was tried in vain, with w.mu held;

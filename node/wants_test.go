@@ -35,7 +35,7 @@ func TestWants(t *testing.T) {
 	}
 	note := func(p peer.ID, r saga.Result, failure error) {
 		t.Helper()
-		if err := n.noteWants(t.Context(), p, r, failure); err != nil {
+		if err := n.noteWants(t.Context(), n.shares.def, p, r, failure); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,12 +107,12 @@ func TestSettleWants(t *testing.T) {
 	here, _ := made.Addr.Hash()
 	cut := &saga.Error{Code: saga.CodeUnreachable, Text: "gone", Retry: true}
 	lacking := []saga.Want{{Root: ibgib.Hash{1}, Heads: []ibgib.Hash{here, {2}, {3}}}}
-	if err := n.noteWants(t.Context(), "one", saga.Result{Lacking: lacking}, cut); err != nil {
+	if err := n.noteWants(t.Context(), n.shares.def, "one", saga.Result{Lacking: lacking}, cut); err != nil {
 		t.Fatal(err)
 	}
 	settle := func(heads ...ibgib.Hash) map[string]time.Duration {
 		t.Helper()
-		if err := n.settleWants(t.Context(), []scheduler.Lack{{Root: ibgib.Hash{1}, Heads: heads}}); err != nil {
+		if err := n.settleWants(t.Context(), n.shares.def, []scheduler.Lack{{Root: ibgib.Hash{1}, Heads: heads}}); err != nil {
 			t.Fatal(err)
 		}
 		waits := make(map[string]time.Duration)
@@ -148,7 +148,7 @@ func TestWantsOfAPeerThatMintsHeads(t *testing.T) {
 		for i := range heads {
 			lack.Heads = append(lack.Heads, ibgib.Hash{root, byte(i >> 8), byte(i)})
 		}
-		if err := n.noteWants(t.Context(), p, saga.Result{Lacking: []saga.Want{lack}}, errors.New("cut")); err != nil {
+		if err := n.noteWants(t.Context(), n.shares.def, p, saga.Result{Lacking: []saga.Want{lack}}, errors.New("cut")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,9 +34,12 @@ func (n *Node) why(ctx context.Context, addr ibgib.Addr) (Why, error) {
 		return w, err
 	}
 	if root, ok := w.Tjp.Hash(); ok {
-		e, _, err := n.view.Entry(ctx, root)
+		in, e, err := n.shares.homeOf(ctx, root)
 		if err != nil {
 			return w, err
+		}
+		if in != nil {
+			w.Share = in.label()
 		}
 		if e.Root == w.Tjp {
 			w.Latest, w.Heads, w.Merged = e.Latest, append(w.Heads, e.Heads...), e.Merged
@@ -44,12 +47,23 @@ func (n *Node) why(ctx context.Context, addr ibgib.Addr) (Why, error) {
 			w.Opaque = e.Conflict.Opaque
 		}
 	}
-	if err := n.whyRejected(ctx, &w); err != nil {
-		return w, err
+	for _, sh := range n.shares.all() {
+		if err := n.whyRejected(ctx, sh, &w); err != nil {
+			return w, err
+		}
 	}
 	n.whyWanted(&w)
-	err := n.whyMissing(ctx, &w)
-	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants) == 0 {
+	var err error
+	for _, sh := range n.shares.all() {
+		err = errors.Join(err, n.whyMissing(ctx, sh, &w))
+	}
+	if err == nil {
+		w.Held, err = n.heldBack(ctx, w.Tjp)
+	}
+	if err == nil {
+		w.Forgotten, err = n.isForgotten(ctx, w.Addr, w.Tjp)
+	}
+	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants) == 0 && !w.Forgotten {
 		err = blockstore.ErrNotFound
 	}
 	return w, err
@@ -64,8 +78,8 @@ func (w *Why) about(g ibgib.IbGib) bool {
 	return ok && (tjp == w.Tjp || tjp == w.Addr)
 }
 
-func (n *Node) whyRejected(ctx context.Context, w *Why) error {
-	for r, err := range n.view.Rejected(ctx) {
+func (n *Node) whyRejected(ctx context.Context, sh *share, w *Why) error {
+	for r, err := range sh.view.Rejected(ctx) {
 		if err != nil {
 			return err
 		}
@@ -83,17 +97,17 @@ func (n *Node) whyRejected(ctx context.Context, w *Why) error {
 			w.RejectedMore++
 			continue
 		}
-		w.Rejected = append(w.Rejected, Rejected{Addr: r.Addr, Rule: r.Rule, Detail: r.Detail})
+		w.Rejected = append(w.Rejected, Rejected{Share: sh.label(), Addr: r.Addr, Rule: r.Rule, Detail: r.Detail})
 	}
 	return nil
 }
 
 // whyMissing finds what frames of the timeline wait for: what they link to and
 // what that links to, down to what is not stored.
-func (n *Node) whyMissing(ctx context.Context, w *Why) error {
+func (n *Node) whyMissing(ctx context.Context, sh *share, w *Why) error {
 	var waiting []ibgib.Addr
 	referrer := make(map[ibgib.Addr]ibgib.Addr)
-	for i, err := range n.view.Incomplete(ctx) {
+	for i, err := range sh.view.Incomplete(ctx) {
 		if err != nil {
 			return err
 		}
@@ -123,7 +137,7 @@ func (n *Node) whyMissing(ctx context.Context, w *Why) error {
 		return g, err
 	}
 	skip := func(a ibgib.Addr) bool {
-		is, err := n.isClosed(ctx, a)
+		is, err := n.isClosedIn(ctx, sh, a)
 		if err != nil {
 			closed = err
 			return true
@@ -143,6 +157,7 @@ func (n *Node) whyMissing(ctx context.Context, w *Why) error {
 		if err != nil {
 			return err
 		}
+		m.Share = sh.label()
 		w.Missing = append(w.Missing, m)
 	}
 	return nil
@@ -159,22 +174,4 @@ func (n *Node) missing(ctx context.Context, addr, referrer ibgib.Addr) (Missing,
 		err = nil
 	}
 	return m, err
-}
-
-// isClosed tells whether an ibGib is there under this very address, with all it links
-// to.
-func (n *Node) isClosed(ctx context.Context, a ibgib.Addr) (bool, error) {
-	h, ok := a.Hash()
-	if !ok {
-		return true, nil
-	}
-	closed, err := n.view.HasClosed(ctx, []ibgib.Hash{h})
-	if err != nil || !closed[0] {
-		return false, err
-	}
-	_, err = n.store.Get(ctx, a)
-	if errors.Is(err, blockstore.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -12,7 +12,7 @@ import (
 // forget takes a timeline out of the space.
 func (s *space) forget(root ibgib.Addr) {
 	s.t.Helper()
-	if err := s.store.Forget(s.t.Context(), 0, root, true); err != nil {
+	if err := s.store.Forget(0, root, true); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -38,7 +38,7 @@ func testShares(t *testing.T, s *blockstore.Store) {
 // newShare makes a named share that has some blocks.
 func newShare(t *testing.T, s *blockstore.Store, text string, gs ...ibgib.IbGib) blockstore.Share {
 	t.Helper()
-	share, err := s.CreateShare(ctx, []byte(text))
+	share, err := s.CreateShare([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func newShare(t *testing.T, s *blockstore.Store, text string, gs ...ibgib.IbGib)
 // texts returns what is kept of the named shares.
 func texts(t *testing.T, s *blockstore.Store) []string {
 	t.Helper()
-	records, err := s.ShareRecords(ctx)
+	records, err := s.ShareRecords()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +89,10 @@ func testNamedShares(t *testing.T, s *blockstore.Store) {
 	if err := s.SetPin(ctx, share, stone.Addr()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Forget(ctx, share, both[0].Addr(), false); err != nil {
+	if err := s.Forget(share, both[0].Addr(), false); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetShare(ctx, share, []byte("uno")); err != nil {
+	if err := s.SetShare(share, []byte("uno")); err != nil {
 		t.Fatal(err)
 	}
 	if got := texts(t, s); !slices.Equal(got, []string{fmt.Sprint(share, " uno")}) {
@@ -125,7 +125,7 @@ func testNamedShares(t *testing.T, s *blockstore.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteShare(ctx, share); err != nil {
+	if err := s.DeleteShare(share); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := open.Put(ctx, own); err == nil {
@@ -135,7 +135,7 @@ func testNamedShares(t *testing.T, s *blockstore.Store) {
 		t.Errorf("a stage of a deleted share: %v", err)
 	}
 	for what, err := range map[string]error{
-		"again": s.DeleteShare(ctx, share), "set": s.SetShare(ctx, share, []byte("x")),
+		"again": s.DeleteShare(share), "set": s.SetShare(share, []byte("x")),
 	} {
 		if !errors.Is(err, blockstore.ErrNotFound) {
 			t.Errorf("%s: %v", what, err)
@@ -173,7 +173,7 @@ func testForget(t *testing.T, s *blockstore.Store) {
 		}
 	}
 	for _, a := range []ibgib.Addr{root, stone.Addr()} {
-		if err := s.Forget(ctx, blockstore.DefaultShare, a, true); err != nil {
+		if err := s.Forget(blockstore.DefaultShare, a, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -203,7 +203,17 @@ func testForget(t *testing.T, s *blockstore.Store) {
 	check("repaired", 1)
 
 	h, _ := root.Hash()
-	if err := s.Remember(ctx, blockstore.DefaultShare, h); err != nil {
+	if err := s.Forget(blockstore.DefaultShare, root, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Remember(ctx, blockstore.DefaultShare, h, true); err != nil {
+		t.Fatal(err)
+	}
+	check("forgotten for another reason", 1)
+	if err := s.Remember(ctx, blockstore.DefaultShare, h, true); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("remembered again: %v", err)
+	}
+	if err := s.Remember(ctx, blockstore.DefaultShare, h, false); err != nil {
 		t.Fatal(err)
 	}
 	check("remembered", 2)
@@ -211,10 +221,10 @@ func testForget(t *testing.T, s *blockstore.Store) {
 	if err != nil || !ok || len(e.Heads) != 1 || e.Heads[0] != Last(more).Addr() {
 		t.Errorf("entry %+v, %t, %v", e, ok, err)
 	}
-	if err := s.Remember(ctx, blockstore.DefaultShare, h); !errors.Is(err, blockstore.ErrNotFound) {
+	if err := s.Remember(ctx, blockstore.DefaultShare, h, true); !errors.Is(err, blockstore.ErrNotFound) {
 		t.Errorf("remembered twice: %v", err)
 	}
-	if err := s.Remember(ctx, blockstore.DefaultShare, stone.Hash()); err != nil {
+	if err := s.Remember(ctx, blockstore.DefaultShare, stone.Hash(), true); err != nil {
 		t.Fatal(err)
 	}
 	check("the stone too", 3)
@@ -226,7 +236,7 @@ func testForget(t *testing.T, s *blockstore.Store) {
 			root = g.Addr()
 		}
 	}
-	if err := s.Forget(ctx, blockstore.DefaultShare, root, true); err != nil {
+	if err := s.Forget(blockstore.DefaultShare, root, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.GC(ctx, blockstore.GCOptions{Age: -1, KeepOwn: true}, nil); err != nil {
@@ -239,7 +249,7 @@ func testForget(t *testing.T, s *blockstore.Store) {
 	}
 	check("collected", 3)
 	h, _ = root.Hash()
-	if err := s.Remember(ctx, blockstore.DefaultShare, h); err != nil {
+	if err := s.Remember(ctx, blockstore.DefaultShare, h, true); err != nil {
 		t.Fatal(err)
 	}
 	check("of which nothing is left", 3)

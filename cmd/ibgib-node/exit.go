@@ -39,7 +39,7 @@ func exitTable() []exitMeaning {
 	return []exitMeaning{
 		{exitOK, "all done; for run: stopped in good order", nil},
 		{exitProblems, "something was refused, or problems were found",
-			[]api.Code{codeProblems, api.CodeRefused, api.CodeRejected, api.CodeMissingLink, api.CodeTooLarge}},
+			[]api.Code{codeProblems, api.CodeRefused, api.CodeRejected, api.CodeMissingLink, api.CodeOutside, api.CodeTooLarge}},
 		{exitUsage, "the command line, or config.yaml, is wrong",
 			[]api.Code{api.CodeBadRequest}},
 		{exitNotFound, "no such ibGib, timeline, peer, file or data directory",

@@ -38,6 +38,7 @@ func TestExitCodes(t *testing.T) {
 		{live, &api.Error{Code: api.CodeRefused}, exitProblems},
 		{live, &api.Error{Code: api.CodeRejected}, exitProblems},
 		{live, &api.Error{Code: api.CodeMissingLink}, exitProblems},
+		{live, &api.Error{Code: api.CodeOutside}, exitProblems},
 		{live, &api.Error{Code: api.CodeTooLarge}, exitProblems},
 		{live, &api.Error{Code: api.CodeBadRequest}, exitUsage},
 		{live, &api.Error{Code: api.CodeNotFound}, exitNotFound},

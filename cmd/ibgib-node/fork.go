@@ -36,6 +36,7 @@ empty; --clone-data and --clone-rel8ns take over what the ibGib has.`,
 	cmd.Flags().StringVar(&o.DestIb, "ib", "", "the `IB` of the new timeline (default: that of ADDR)")
 	cmd.Flags().BoolVar(&o.CloneData, "clone-data", false, "begin with the data of ADDR")
 	cmd.Flags().BoolVar(&o.CloneRel8ns, "clone-rel8ns", false, "begin with the links of ADDR")
+	c.whereFlags(cmd, true)
 	return cmd
 }
 

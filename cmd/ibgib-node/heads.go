@@ -17,7 +17,8 @@ func headsCommand(c *cli) *cobra.Command {
 		Short: "List the timelines and their heads",
 		Long: `Lists every timeline with its latest frame, by the hash of its tjp. A timeline
 with more than one head has diverged; where its branches are merged it says
-merged, where a person has chosen the latest among them pinned. See conflicts.`,
+merged, where a person has chosen the latest among them pinned. See conflicts. Of a
+timeline that is not in the default share it names a share that lists it.`,
 		Example: `  ibgib-node heads
   ibgib-node heads --json`,
 		Args: noArgs(),
@@ -36,6 +37,9 @@ func (c *cli) heads(ctx context.Context) error {
 					heads += ", pinned"
 				case t.Merged:
 					heads += ", merged"
+				}
+				if t.Share != "" {
+					heads += ", in " + printable(t.Share)
 				}
 				return []string{shortHash(t.Tjp), showN(t.N), heads, show(t.Latest)}
 			})

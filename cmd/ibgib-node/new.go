@@ -22,11 +22,14 @@ func newCommand(c *cli) *cobra.Command {
 		Long: `Starts a timeline with that ib and prints the address of its newest frame. Data
 and links are further frames on top of the first one.
 
-JSON is given as it stands, as @FILE, or as - for standard input.`,
+JSON is given as it stands, as @FILE, or as - for standard input.
+
+With --share it is in that share alone; see share.`,
 		Example: `  ibgib-node new note
   ibgib-node new note --set '{"text":"hello"}'
   ibgib-node new note --set @note.json --rel8 topic='garden^gib'
-  ibgib-node new note --parent document`,
+  ibgib-node new note --parent document
+  ibgib-node new diary --share family`,
 		Args: argsBetween(1, 1, "one IB"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -51,6 +54,7 @@ JSON is given as it stands, as @FILE, or as - for standard input.`,
 	cmd.Flags().StringVar(&set, "set", "", "data of the timeline, a `JSON` object")
 	cmd.Flags().StringArrayVar(&links, "rel8", nil, "a link, `NAME=ADDR` (repeatable)")
 	cmd.Flags().StringVar(&parent, "parent", "", "what the first frame is forked from: an address, or the `IB` of a primitive (default ib^gib)")
+	c.whereFlags(cmd, true)
 	return cmd
 }
 
@@ -75,8 +79,8 @@ func (c *cli) new(ctx context.Context, parent ibgib.Addr, o ibgib.FirstGenOption
 func (c *cli) change(ctx context.Context, need access, f func(*api.Client) (node.Change, error)) error {
 	var made node.Change
 	err := c.withNode(ctx, need, func(client *api.Client) (err error) {
-		made, err = f(client)
-		return err
+		made, err = f(client.With(c.where))
+		return outsideHint(err, "--include puts them into the share, too")
 	})
 	if err != nil {
 		return err

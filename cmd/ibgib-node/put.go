@@ -13,7 +13,7 @@ import (
 )
 
 func putCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "put [FILE|-|JSON]",
 		Short: "Store one ibGib as it is",
 		Long: `Stores one ibGib, a JSON object {"ib", "gib", "data", "rel8ns"}, and prints its
@@ -33,6 +33,8 @@ Exit code 1 says that it was refused, or kept out of its timeline.`,
 			return c.put(cmd.Context(), cmd, append(args, "-")[0])
 		},
 	}
+	c.whereFlags(cmd, true)
+	return cmd
 }
 
 // maxIbGib bounds the JSON text of one ibGib in bytes: the largest bytes payload

@@ -18,7 +18,11 @@ func rel8Command(c *cli) *cobra.Command {
 		Long: `Adds a frame with changed links to the timeline that ADDR belongs to, on top of
 its latest frame, and prints the address of the new frame. ADDR is the tjp or
 any frame. NAME is the name of a list of links; past, ancestor, dna and tjp are
-kept by the program itself.`,
+kept by the program itself.
+
+The change goes to all shares that list the timeline. If it would bring other
+timelines into one that does not list them, it is refused, unless --include puts
+them there.`,
 		Example: `  ibgib-node rel8 'note^HASH' --add comment='comment^HASH'
   ibgib-node rel8 'note^HASH' --add topic='garden^gib' --remove topic='kitchen^gib'`,
 		Args: argsBetween(1, 1, "one ADDR"),
@@ -42,6 +46,7 @@ kept by the program itself.`,
 	}
 	cmd.Flags().StringArrayVar(&add, "add", nil, "a link to add, `NAME=ADDR` (repeatable)")
 	cmd.Flags().StringArrayVar(&remove, "remove", nil, "a link to take away, `NAME=ADDR` (repeatable)")
+	c.whereFlags(cmd, false)
 	return cmd
 }
 

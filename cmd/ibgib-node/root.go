@@ -20,6 +20,8 @@ type cli struct {
 	data string // --data as given; see dataDir
 	json bool   // --json
 
+	where node.ChangeOptions // of commands that change something
+
 	passphraseFD int // --passphrase-fd; negative: none
 	passphrase   []byte
 }
@@ -98,8 +100,8 @@ hash in one that is stored.`, node.MinDigits),
 		commands []*cobra.Command
 	}{
 		{"The node", []*cobra.Command{initCommand(c), runCommand(c), idCommand(c), configCommand(c), statusCommand(c), doctorCommand(c), statsCommand(c)}},
-		{"Other nodes", []*cobra.Command{keystoneCommand(c), inviteCommand(c), trustCommand(c), untrustCommand(c), peersCommand(c), meshSecretCommand(c), syncCommand(c), sagasCommand(c), whyCommand(c), findCommand(c), fetchCommand(c), followCommand(c), unfollowCommand(c), provideCommand(c), pingCommand(c)}},
-		{"Changes", []*cobra.Command{newCommand(c), mut8Command(c), rel8Command(c), forkCommand(c), stoneCommand(c), putCommand(c), conflictsCommand(c)}},
+		{"Other nodes", []*cobra.Command{keystoneCommand(c), inviteCommand(c), trustCommand(c), untrustCommand(c), peersCommand(c), meshSecretCommand(c), syncCommand(c), shareCommand(c), sagasCommand(c), whyCommand(c), findCommand(c), fetchCommand(c), followCommand(c), unfollowCommand(c), provideCommand(c), pingCommand(c)}},
+		{"Changes", []*cobra.Command{newCommand(c), mut8Command(c), rel8Command(c), forkCommand(c), stoneCommand(c), putCommand(c), conflictsCommand(c), forgetCommand(c)}},
 		{"What is stored", []*cobra.Command{headsCommand(c), lsCommand(c), getCommand(c), logCommand(c), diffCommand(c), graphCommand(c)}},
 		{"Files and upkeep", []*cobra.Command{importCommand(c), exportCommand(c), gibCommand(c), verifyCommand(c), gcCommand(c), backupCommand(c), restoreCommand(c)}},
 		{"This program", []*cobra.Command{help, versionCommand(c), completionCommand(c)}},

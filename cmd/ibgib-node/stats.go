@@ -42,7 +42,7 @@ func (c *cli) stats(ctx context.Context) error {
 		}{
 			{"ibGibs", s.IbGibs}, {"timelines", s.Timelines}, {"conflicts", s.Conflicts},
 			{"pinned", s.Pins}, {"of them stones", s.Stones},
-			{"waited for", s.Awaited}, {"wanted of peers", s.Wants}, {"kept out", s.Rejected}, {"syncs remembered", s.Sagas},
+			{"waited for", s.Awaited}, {"wanted of peers", s.Wants}, {"kept out", s.Rejected}, {"syncs remembered", s.Sagas}, {"shares", s.Shares},
 		} {
 			t.row(row.name, fmt.Sprint(row.value))
 		}

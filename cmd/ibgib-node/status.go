@@ -63,6 +63,9 @@ func (c *cli) status(ctx context.Context) error {
 		t.row("entries", fmt.Sprintf("%d timelines and pinned stones", s.Entries))
 		t.row("wanted", fmt.Sprint(s.Wants))
 		t.row("fingerprint", s.Fingerprint)
+		for _, sh := range s.Shares {
+			t.row("share", fmt.Sprintf("%s: %s, %d timelines and pinned stones, %s", printable(sh.Name), count(sh.Members, "member"), sh.Entries, sh.Fingerprint))
+		}
 		t.end()
 	})
 }

@@ -41,6 +41,7 @@ JSON is given as it stands, as @FILE, or as - for standard input.`,
 	cmd.Flags().StringVar(&set, "set", "", "data of the stone, a `JSON` object")
 	cmd.Flags().StringVar(&o.Parent, "parent", "ib", "the `IB` of the primitive that is its ancestor")
 	cmd.Flags().BoolVar(&o.UUID, "uuid", false, "put a fresh id into the data")
+	c.whereFlags(cmd, true)
 	return cmd
 }
 
@@ -52,8 +53,8 @@ func (c *cli) stone(ctx context.Context, o ibgib.StoneOptions) error {
 func (c *cli) keep(ctx context.Context, f func(*api.Client) (node.PutResult, error)) error {
 	var res node.PutResult
 	err := c.withNode(ctx, accessCreate, func(client *api.Client) (err error) {
-		res, err = f(client)
-		return err
+		res, err = f(client.With(c.where))
+		return outsideHint(err, "--include puts them into the share, too")
 	})
 	if err != nil {
 		return err

@@ -41,6 +41,9 @@ STRATEGY says what becomes of timelines that both sides have changed:
 The strictest of this, sync.strategy in config.yaml, and what the other node wants
 rules; abort is stricter than manual.
 
+It is about all that the two nodes share, the default share first. With --share it
+is about that one alone; see share.
+
 With --timeline only that timeline is synced, with what it links to; ADDR is the
 tjp or any frame of it.
 
@@ -49,6 +52,7 @@ diverged and are not merged are listed as conflicts; that alone is no failure.`,
 		Example: `  ibgib-node sync /ip4/192.0.2.7/tcp/4200/p2p/12D3KooWExample
   ibgib-node sync /ip4/192.0.2.7/udp/4200/quic-v1/p2p/12D3KooWExample --json
   ibgib-node sync 12D3KooWExample --mode pull
+  ibgib-node sync 12D3KooWExample --share family
   ibgib-node sync 12D3KooWExample --strategy abort --timeline 'note^HASH'`,
 		Args: argsBetween(1, 1, "one PEER"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -67,6 +71,7 @@ diverged and are not merged are listed as conflicts; that alone is no failure.`,
 	cmd.Flags().StringVar(&mode, "mode", saga.ModeSync.String(), "in which direction: `MODE`")
 	cmd.Flags().StringVar(&strategy, "strategy", saga.StrategyOptimistic.String(), "what becomes of diverged timelines: `STRATEGY`")
 	cmd.Flags().StringArrayVar(&timelines, "timeline", nil, "sync that timeline only, `ADDR` (repeatable)")
+	cmd.Flags().StringVar(&o.Share, "share", "", "sync the share `NAME` only")
 	return cmd
 }
 
@@ -123,6 +128,14 @@ func syncLine(p node.SyncProgress) string {
 // notConverged says why the two nodes did not come to the same state; nil if
 // they did.
 func notConverged(r node.SyncResult) error {
+	for _, sh := range r.Shares {
+		if sh.Error != "" {
+			return problems("the share %s was not synced", printable(sh.Share))
+		}
+		if err := notConverged(sh); err != nil {
+			return err
+		}
+	}
 	switch refused := len(r.Refused) + len(r.PeerRefused); {
 	case r.Converged:
 		return nil
@@ -165,6 +178,9 @@ func stateOf(r node.SyncResult) string {
 func showSync(w io.Writer, r node.SyncResult) {
 	t := newTable(w)
 	t.row("synced", printable(r.Peer))
+	if r.Share != "" {
+		t.row("share", printable(r.Share))
+	}
 	t.row("state", stateOf(r))
 	t.row("sent", count(r.Sent.IbGibs, "ibGib")+", "+showBytes(r.Sent.Bytes))
 	t.row("received", count(r.Received.IbGibs, "ibGib")+", "+showBytes(r.Received.Bytes))
@@ -204,6 +220,14 @@ func showSync(w io.Writer, r node.SyncResult) {
 	}
 	showRefusals(w, "refused here", r.Refused)
 	showRefusals(w, "refused there", r.PeerRefused)
+	for _, sh := range r.Shares {
+		fmt.Fprintln(w)
+		if sh.Error != "" {
+			fmt.Fprintf(w, "share %s  not synced: %s\n", printable(sh.Share), printable(sh.Error))
+			continue
+		}
+		showSync(w, sh)
+	}
 }
 
 func showRefusals(w io.Writer, where string, list []node.SyncRefusal) {

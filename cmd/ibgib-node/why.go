@@ -21,7 +21,8 @@ func whyCommand(c *cli) *cobra.Command {
 something that is not stored, which ones a rule keeps out, which heads other nodes
 have named that did not come, and whether it has diverged. ADDR is the tjp or any
 frame, also one that is not shown; of an ibGib of no timeline it says what that
-waits for. It also says whether its branches are merged, and why not.
+waits for. It also says whether its branches are merged, and why not, and which
+changes of it are held back from a share, since they would bring other timelines there.
 
 Without ADDR it lists all heads that trusted nodes have named and that did not
 come: the reason, how often they were asked for, and when that is worth another
@@ -92,6 +93,9 @@ func showWhy(w io.Writer, y node.Why) {
 	default:
 		fmt.Fprintf(w, "timeline  %s\nlatest    %s\n", show(y.Tjp), show(y.Latest))
 	}
+	if y.Forgotten {
+		fmt.Fprintln(w, "it is forgotten on this node; forget --undo ends that")
+	}
 	switch {
 	case y.Merged:
 		fmt.Fprintf(w, "it has diverged: %d heads, of which the latest is the merge; conflicts show says more\n", len(y.Heads))
@@ -118,7 +122,13 @@ func showWhy(w io.Writer, y node.Why) {
 			printable(want.Head), printable(want.Reason), printable(want.Detail), count(want.Attempts, "time"),
 			showTime(want.Since), printable(strings.Join(want.Peers, ", ")), showTime(want.Retry))
 	}
-	if len(y.Missing)+len(y.Rejected)+len(y.Wants) == 0 {
+	for _, h := range y.Held {
+		fmt.Fprintf(w, "held back from the share %s  %s\n", printable(h.Share), show(h.Head))
+		for _, a := range h.Outside {
+			fmt.Fprintf(w, "  it needs %s, which is not in that share; share add puts it there\n", show(a))
+		}
+	}
+	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held) == 0 {
 		fmt.Fprintln(w, "nothing is missing, and nothing is kept out")
 	}
 }

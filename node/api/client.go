@@ -26,6 +26,8 @@ type Client struct {
 	http  *http.Client
 	host  string // of requests
 	token string
+	// changes is the query of what changes something; see With.
+	changes url.Values
 }
 
 // Version says what a node is.
@@ -93,7 +95,7 @@ func (c *Client) Fork(ctx context.Context, src ibgib.Addr, o ibgib.ForkOptions) 
 }
 
 func (c *Client) transform(ctx context.Context, path string, addr ibgib.Addr, options ibgib.Value) (change node.Change, err error) {
-	return change, c.call(ctx, http.MethodPost, path, nil, bytes.NewReader(transformBody(addr, options)), &change)
+	return change, c.call(ctx, http.MethodPost, path, c.changes, bytes.NewReader(transformBody(addr, options)), &change)
 }
 
 // Log returns the frames of a timeline from addr down to the tjp, newest

@@ -15,6 +15,7 @@ const (
 	CodeRefused      Code = "refused"       // the intake gate or a transform refused it; Rule says which rule
 	CodeRejected     Code = "rejected"      // stored, but a rule keeps it out of its timeline
 	CodeMissingLink  Code = "missing-link"  // a link to something that is not stored
+	CodeOutside      Code = "outside-share" // it would bring timelines into a share that does not list them
 	CodeTooLarge     Code = "too-large"     // over a limit of the API
 	CodeInUse        Code = "in-use"        // another process has the store open
 	CodeClosed       Code = "closed"        // the node is shutting down

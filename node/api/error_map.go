@@ -26,6 +26,7 @@ func errorOf(err error) *Error {
 		invalid   *keystone.Invalid
 		exhausted *keystone.ExhaustedError
 		missing   *node.MissingLinkError
+		outside   *node.OutsideError
 		unmerged  *timeline.Unmergeable
 		tooLarge  *http.MaxBytesError
 	)
@@ -53,6 +54,8 @@ func errorOf(err error) *Error {
 		e.Code = CodeRefused
 	case errors.As(err, &missing):
 		e.Code = CodeMissingLink
+	case errors.As(err, &outside):
+		e.Code = CodeOutside
 	case errors.As(err, &tooLarge):
 		e.Code = CodeTooLarge
 	default:
@@ -107,7 +110,7 @@ func (c Code) status() int {
 		return http.StatusForbidden
 	case CodeNotFound:
 		return http.StatusNotFound
-	case CodeRefused, CodeRejected, CodeMissingLink:
+	case CodeRefused, CodeRejected, CodeMissingLink, CodeOutside:
 		return http.StatusUnprocessableEntity
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -114,6 +114,18 @@ func (h *handler) mux() http.Handler {
 		"POST /unfollow":  h.postUnfollow,
 		"POST /ping":      h.postPing,
 
+		"GET /shares":                 h.getShares,
+		"GET /shares/timelines":       h.getShareTimelines,
+		"POST /shares/create":         h.postShareCreate,
+		"POST /shares/delete":         h.postShareDelete,
+		"POST /shares/members/add":    h.postMemberAdd,
+		"POST /shares/members/remove": h.postMemberRemove,
+		"POST /shares/add":            h.postShareAdd,
+		"POST /shares/remove":         h.postShareRemove,
+		"GET /forget":                 h.getForgotten,
+		"POST /forget":                h.postForget,
+		"POST /remember":              h.postRemember,
+
 		"GET /events": h.getEvents,
 
 		"GET /sagas":        h.getSagas,

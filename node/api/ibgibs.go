@@ -26,7 +26,7 @@ func (h *handler) postPut(r *reply, q *http.Request) {
 		r.fail(err)
 		return
 	}
-	result, err := h.n.Put(q.Context(), text)
+	result, err := h.changes(q).Put(q.Context(), text)
 	answer(r, result, err)
 }
 
@@ -86,7 +86,7 @@ func (h *handler) postStone(r *reply, q *http.Request) {
 		r.fail(err)
 		return
 	}
-	result, err := h.n.Stone(q.Context(), o)
+	result, err := h.changes(q).Stone(q.Context(), o)
 	answer(r, result, err)
 }
 
@@ -131,12 +131,12 @@ func (c *Client) Expand(ctx context.Context, digits string) (addr ibgib.Addr, er
 
 // Put stores the ibGib that raw is, JSON of any form; a missing gib is computed.
 func (c *Client) Put(ctx context.Context, raw []byte) (res node.PutResult, err error) {
-	return res, c.call(ctx, http.MethodPost, "/ibgibs/put", nil, bytes.NewReader(raw), &res)
+	return res, c.call(ctx, http.MethodPost, "/ibgibs/put", c.changes, bytes.NewReader(raw), &res)
 }
 
 // Stone makes a constant and stores it.
 func (c *Client) Stone(ctx context.Context, o ibgib.StoneOptions) (res node.PutResult, err error) {
-	return res, c.call(ctx, http.MethodPost, "/ibgibs/stone", nil, bytes.NewReader(stoneBody(o)), &res)
+	return res, c.call(ctx, http.MethodPost, "/ibgibs/stone", c.changes, bytes.NewReader(stoneBody(o)), &res)
 }
 
 // Diff says how the stored ibGib to differs from from.

@@ -68,19 +68,19 @@ func transform[O any](r *reply, q *http.Request, parse func(ibgib.Value) (O, err
 }
 
 func (h *handler) postCreate(r *reply, q *http.Request) {
-	transform(r, q, ibgib.ParseFirstGenOptions, h.n.Create)
+	transform(r, q, ibgib.ParseFirstGenOptions, h.changes(q).Create)
 }
 
 func (h *handler) postMut8(r *reply, q *http.Request) {
-	transform(r, q, ibgib.ParseMut8Options, h.n.Mut8)
+	transform(r, q, ibgib.ParseMut8Options, h.changes(q).Mut8)
 }
 
 func (h *handler) postRel8(r *reply, q *http.Request) {
-	transform(r, q, ibgib.ParseRel8Options, h.n.Rel8)
+	transform(r, q, ibgib.ParseRel8Options, h.changes(q).Rel8)
 }
 
 func (h *handler) postFork(r *reply, q *http.Request) {
-	transform(r, q, ibgib.ParseForkOptions, h.n.Fork)
+	transform(r, q, ibgib.ParseForkOptions, h.changes(q).Fork)
 }
 
 func (h *handler) getLog(r *reply, q *http.Request) {
