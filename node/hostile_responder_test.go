@@ -257,7 +257,7 @@ func (r *arena) endCases() []hostileCase {
 	return []hostileCase{
 		{name: "done without the head", want: bad, attack: func(a *attack) { a.open(a.init()); a.done() }},
 		{name: "done before what was offered", want: bad, attack: func(a *attack) { a.open(a.init()); a.asked(); a.done() }},
-		{name: "done, and offers", want: bad, keeps: every, attack: func(a *attack) {
+		{name: "done, and offers", want: bad, keeps: every, commits: true, attack: func(a *attack) {
 			all(a)
 			a.say(a.delta(saga.Delta{Done: true}), a.delta(saga.Delta{Offers: hashes(1)}))
 		}},
