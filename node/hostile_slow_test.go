@@ -104,7 +104,7 @@ func TestSlowPeers(t *testing.T) {
 			if _, err := r.victim.Trust(t.Context(), by.ID().String()); err != nil {
 				t.Fatal(err)
 			}
-			r.personaOf(t, by) // which takes time to make
+			r.believed(t, by) // while nothing else goes on
 		}
 		a := r.newAttack(t)
 		a.by = by
