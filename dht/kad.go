@@ -279,12 +279,13 @@ type KadState struct {
 	Peers     int   // that it asks
 	Announced int   // keys
 	Records   int   // that it keeps for others, the newest up to 256 not counted
+	Dropped   int   // of others, since there was no room for them, since the start
 	Err       error // why the last attempt to enter the DHT failed; nil with Peers
 }
 
 // State returns how the Kad is doing.
 func (k *Kad) State() KadState {
-	s := KadState{Mode: ModeClient, Public: k.opts.Public, Peers: k.dht.RoutingTable().Size(), Records: len(k.records.all())}
+	s := KadState{Mode: ModeClient, Public: k.opts.Public, Peers: k.dht.RoutingTable().Size(), Records: len(k.records.all()), Dropped: k.records.dropped()}
 	if slices.Contains(k.host.Mux().Protocols(), k.protocol) {
 		s.Mode = ModeServer
 	}

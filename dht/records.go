@@ -34,6 +34,7 @@ type records struct {
 	sorted *btree.BTreeG[Record]
 	bytes  int
 	of     map[string]int // provider records by peer
+	drops  int            // records that were dropped since there was no room
 }
 
 var _ datastore.Batching = (*records)(nil)
@@ -77,6 +78,13 @@ func (x Record) provider() (string, bool) {
 
 func (x Record) size() int { return len(x.Key) + len(x.Value) }
 
+// dropped returns how many records were dropped since there was no room.
+func (r *records) dropped() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.drops
+}
+
 func (r *records) put(x Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,6 +92,7 @@ func (r *records) put(x Record) {
 	provider, ok := x.provider()
 	if !replaces && (r.sorted.Len() >= maxRecords || ok && r.of[provider] >= maxRecordsPerPeer) ||
 		r.bytes-old.size()+x.size() > maxRecordBytes {
+		r.drops++
 		return
 	}
 	x.Value = slices.Clone(x.Value)

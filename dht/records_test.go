@@ -22,6 +22,9 @@ func TestRecordsAreBounded(t *testing.T) {
 	for i := range maxRecordsPerPeer + 10 {
 		put("GREEDY", i)
 	}
+	if got := r.dropped(); got != 10 {
+		t.Errorf("%d records were dropped, want 10", got)
+	}
 	if got := len(r.all()); got != maxRecordsPerPeer {
 		t.Errorf("%d records of one peer, want %d", got, maxRecordsPerPeer)
 	}
