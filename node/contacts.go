@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -178,9 +179,11 @@ func (c *contacts) save() error {
 	return nil
 }
 
-// isDirect tells whether an address leads to a peer itself, by TCP or QUIC.
+// isDirect tells whether an address leads to a peer itself, by TCP, QUIC or WebSocket.
+// Those of other transports bear certificates that are good for some days only.
 func isDirect(a ma.Multiaddr) bool {
-	switch protocolsOf(a) {
+	protocols := strings.TrimSuffix(strings.TrimSuffix(protocolsOf(a), "/ws"), "/tls")
+	switch protocols {
 	case "ip4/tcp", "ip6/tcp", "ip4/udp/quic-v1", "ip6/udp/quic-v1", "dns4/tcp", "dns6/tcp", "dns/tcp",
 		"dns4/udp/quic-v1", "dns6/udp/quic-v1", "dns/udp/quic-v1":
 		return true

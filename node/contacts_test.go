@@ -38,8 +38,8 @@ func TestContactsAreKept(t *testing.T) {
 	list.saw(id, []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/tcp/1"), relayed, ma.StringCast("/ip4/192.0.2.2/udp/1/quic-v1")})
 	c.at = c.at.Add(time.Hour)
 	list.reached(id, ma.StringCast("/ip4/192.0.2.2/udp/1/quic-v1"))
-	list.saw(id, []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.3/tcp/1")})
-	want := []string{"/ip4/192.0.2.2/udp/1/quic-v1", "/ip4/192.0.2.3/tcp/1", "/ip4/192.0.2.1/tcp/1"}
+	list.saw(id, []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.3/tcp/1"), ma.StringCast("/dns4/example.org/tcp/443/tls/ws")})
+	want := []string{"/ip4/192.0.2.2/udp/1/quic-v1", "/ip4/192.0.2.3/tcp/1", "/dns4/example.org/tcp/443/tls/ws", "/ip4/192.0.2.1/tcp/1"}
 	if got := addrsOf(list.addrs(id)); !slices.Equal(got, want) {
 		t.Errorf("addresses %q, want %q", got, want)
 	}
@@ -96,8 +96,8 @@ func TestDamagedContacts(t *testing.T) {
 	id := testPeer(t, 1).String()
 	for _, text := range []string{
 		"", "{", `{"version":2}`, `{"version":1,"peers":[{"peerId":"nobody"}]}`,
-		`{"version":1,"peers":[{"peerId":"` + id + `","addrs":["nonsense","/dns4/x","/ip4/192.0.2.1/tcp/1/ws"]}]}`,
-		`{"version":1,"peers":[{"peerId":"` + id + `","addrs":[` + strings.Repeat(`"/ip4/192.0.2.1/tcp/1/ws",`, 1000) + `""]}]}`,
+		`{"version":1,"peers":[{"peerId":"` + id + `","addrs":["nonsense","/dns4/x","/ip4/192.0.2.1/udp/1/quic-v1/webtransport"]}]}`,
+		`{"version":1,"peers":[{"peerId":"` + id + `","addrs":[` + strings.Repeat(`"/ip4/192.0.2.1/udp/1/quic-v1/webtransport",`, 1000) + `""]}]}`,
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -244,6 +244,10 @@ func (d *Diagnosis) dht(s Status) {
 	default:
 		d.add("DHT", CheckOK, fmt.Sprintf("it is entered as %s: %d nodes to ask, %d keys announced", s.DHT.Mode, s.DHT.Peers, s.DHT.Announced), "")
 	}
+	if s.DHT != nil && s.DHT.Dropped > 0 {
+		d.add("DHT records", CheckWarning, fmt.Sprintf("%d announcements of others were dropped since the start, for want of room: %d are kept, 2,000 of one node at most and 50,000 in all", s.DHT.Dropped, s.DHT.Records),
+			"if that goes on, more bootstrap nodes share the work")
+	}
 }
 
 func (d *Diagnosis) reachability(s Status) {

@@ -60,6 +60,7 @@ type DHTStatus struct {
 	Peers     int      `json:"peers"`             // that it asks; 0: it has not entered it
 	Announced int      `json:"announced"`         // keys: timelines, and one for the mesh
 	Records   int      `json:"records"`           // kept for others, the newest up to 256 not counted
+	Dropped   int      `json:"dropped,omitempty"` // of others, since there was no room for them, since the start
 	Problem   string   `json:"problem,omitempty"` // why it could not be entered at the last attempt
 }
 
@@ -70,7 +71,7 @@ func (n *Node) dhtStatus() *DHTStatus {
 		return nil
 	}
 	k := w.kad.State()
-	s := &DHTStatus{Mode: k.Mode, Public: k.Public, Peers: k.Peers, Announced: k.Announced, Records: k.Records}
+	s := &DHTStatus{Mode: k.Mode, Public: k.Public, Peers: k.Peers, Announced: k.Announced, Records: k.Records, Dropped: k.Dropped}
 	// A bootstrap node is where others begin.
 	if k.Err != nil && !(n.reach.Role == RoleBootstrap && errors.Is(k.Err, dht.ErrNoBootstrap)) {
 		s.Problem = k.Err.Error()

@@ -28,6 +28,12 @@ func TestWebTransports(t *testing.T) {
 			if err != nil || !res.Converged {
 				t.Fatalf("sync: %+v, %v", res, err)
 			}
+			if name != "ws" {
+				return // such an address is not kept, since it is good for some days only
+			}
+			if res, err := b.SyncWith(t.Context(), a.PeerID().String(), node.SyncOptions{}, nil); err != nil || !res.Equal {
+				t.Errorf("sync at the address of before: %+v, %v", res, err)
+			}
 		})
 	}
 }

@@ -79,7 +79,11 @@ func dhtText(s *node.DHTStatus) string {
 	case s.Peers == 0 && s.Mode == dht.ModeClient:
 		return "not entered yet"
 	}
-	return fmt.Sprintf("%s, %s to ask, %s announced", s.Mode, count(s.Peers, "node"), count(s.Announced, "key"))
+	text := fmt.Sprintf("%s, %s to ask, %s announced", s.Mode, count(s.Peers, "node"), count(s.Announced, "key"))
+	if s.Dropped > 0 {
+		text += fmt.Sprintf(", %s of others dropped", count(s.Dropped, "record"))
+	}
+	return text
 }
 
 func reachText(r node.Reachability) string {
