@@ -83,7 +83,7 @@ func (a *attack) offer(all []ibgib.IbGib) {
 // victim has ended it.
 func (a *attack) talk(attack func(a *attack)) error {
 	a.Helper()
-	a.believed(a.T, a.by)
+	a.alone(func() { a.believed(a.T, a.by) })
 	if err := a.by.Connect(a.Context(), a.at); err != nil {
 		a.Fatal(err)
 	}
@@ -105,11 +105,14 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 	a.by.SetStreamHandler(protocol.ID, func(s network.Stream) { streams <- s })
 	defer a.by.RemoveStreamHandler(protocol.ID)
 	ended := make(chan error, 1)
-	go func() {
-		_, err := a.victim.Sync(a.Context(), fmt.Sprintf("%s/p2p/%s", a.by.Addrs()[0], a.by.ID()), nil)
-		ended <- err
-	}()
-	init := a.first(streams, ended)
+	var init *saga.Init
+	a.alone(func() {
+		go func() {
+			_, err := a.victim.Sync(a.Context(), fmt.Sprintf("%s/p2p/%s", a.by.Addrs()[0], a.by.ID()), nil)
+			ended <- err
+		}()
+		init = a.first(streams, ended)
+	})
 	defer a.stream.Reset()
 	a.id, a.complete = init.ID, init.Complete
 	attack(a)
@@ -121,6 +124,13 @@ func (a *attack) talkBack(attack func(a *attack)) error {
 		a.Errorf("the peer was told %v, the sync ended with %v", told, err)
 	}
 	return err
+}
+
+// alone runs what meets the victim while no other attacker does.
+func (a *attack) alone(meet func()) {
+	a.meets.Lock()
+	defer a.meets.Unlock()
+	meet()
 }
 
 // first waits for the stream on which the victim begins a saga. On others it wants to

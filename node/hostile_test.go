@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type arena struct {
 	own    timeline.Entry
 
 	personas personas
+	meets    sync.Mutex // one attacker meets the victim at a time, which may have little patience
 
 	cases   int
 	idle    int64 // live heap before all cases
