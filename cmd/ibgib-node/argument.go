@@ -18,7 +18,7 @@ import (
 // in one that is stored.
 func (c *cli) addrArg(cmd *cobra.Command, text string) (ibgib.Addr, error) {
 	if !node.IsAbbreviation(text) {
-		return exactAddr(cmd, text)
+		return readAddr(cmd, text, "address (ib^gib), nor the first digits of a hash, 6 at least")
 	}
 	var addr ibgib.Addr
 	err := c.withNode(cmd.Context(), accessExisting, func(client *api.Client) (err error) {
@@ -41,6 +41,11 @@ func (c *cli) addrArgs(cmd *cobra.Command, texts []string) ([]ibgib.Addr, error)
 
 // exactAddr reads a whole address.
 func exactAddr(cmd *cobra.Command, text string) (ibgib.Addr, error) {
+	return readAddr(cmd, text, "address (ib^gib)")
+}
+
+// readAddr reads a whole address where there may be what is named.
+func readAddr(cmd *cobra.Command, text, wanted string) (ibgib.Addr, error) {
 	a, err := ibgib.ParseAddr(text)
 	if err == nil {
 		return a, nil
@@ -49,7 +54,7 @@ func exactAddr(cmd *cobra.Command, text string) (ibgib.Addr, error) {
 	if r, ok := errors.AsType[*ibgib.Refusal](err); ok {
 		why = r.Detail
 	}
-	return a, usage(cmd, "%q is no address (ib^gib): %s", text, why)
+	return a, usage(cmd, "%q is no %s: %s", text, wanted, why)
 }
 
 // linkArgs reads NAME=ADDR texts; addresses of one name form a list. It is nil
