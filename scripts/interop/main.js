@@ -21,10 +21,11 @@ import { begin, change } from './timeline.js'
 const [program, data, address] = process.argv.slice(2)
 const node = command(program, data)
 
-/** timelines are the heads of the node: {first frame's hash: [hashes of heads]}. */
+/** timelines are the heads of the node in the default share: {first frame's hash: [hashes of heads]}. */
 async function timelines() {
   const hash = (addr) => parse(addr).hash
-  return Object.fromEntries((await node.json('heads')).map(({ tjp, heads }) => [hash(tjp), heads.map(hash).sort()]))
+  const all = await node.json('heads')
+  return Object.fromEntries(all.filter(({ share }) => !share).map(({ tjp, heads }) => [hash(tjp), heads.map(hash).sort()]))
 }
 
 /** same checks that the node and a store here have the same heads, and that every ibGib here is what its gib says. */
@@ -200,6 +201,34 @@ await check('about one timeline', async () => {
   assert.deepEqual([saga.converged, saga.sending.sent.ibGibs, saga.result.count], [true, 1, 1])
   assert((await peer.sync(other)).converged)
   await same(store)
+})
+
+await check('what the node has forgotten', async () => {
+  const page = begin(store, 'page', { text: 'of no interest' })
+  assert((await peer.sync(other)).converged)
+  await node('forget', addrOf(page))
+  assert((await peer.sync(other)).converged)
+  assert((await peer.sync(other)).isEqual)
+  await node('forget', '--undo', addrOf(page))
+  assert((await peer.sync(other)).converged)
+  await same(store)
+})
+
+await check('a named share: to its members, and nothing of it to others', async () => {
+  const { id } = await node.json('share', 'create', 'family', '--member', ours)
+  const { addr } = await node.json('new', 'diary', '--share', 'family')
+  peer.shares.set(id, { store: new Store(), members: new Set([other.toString()]) })
+  const family = peer.shares.get(id).store
+  begin(family, 'letter')
+  assert((await peer.sync(other)).isEqual)
+  assert((await peer.sync(other, { share: id })).converged)
+  assert.equal(family.entries.size, 2)
+  assert(family.has(parse(addr).hash) && !store.has(parse(addr).hash))
+  await assert.rejects(peer.sync(other, { share: '0'.repeat(32), store: new Store() }), fails('refused'))
+  begin(family, 'letter', { number: 2 })
+  const [listening] = peer.libp2p.getMultiaddrs()
+  await node('sync', listening.toString())
+  await until('the saga about the share has ended', () => peer.sagas.some((saga) => saga.store === family && saga.converged))
 })
 
 await check('the node computes the same transcript, and both have signed it', async () => {

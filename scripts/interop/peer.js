@@ -25,6 +25,8 @@ const DHT = '/ibgib/kad/1.0.0' // of ibGib nodes; the public one is /ipfs/kad/1.
 
 export class Peer {
   trusted = new Map() // peer id as text -> Relation
+  shares = new Map() // id -> {store, members}: named shares; members are peer ids as text
+  forgotten = new Map() // peer id and share -> roots that the other side has forgotten
   shown = new Set() // roots of timelines that are public
   sagas = [] // those that others began
   failures = [] // of streams that others opened
@@ -116,8 +118,20 @@ export class Peer {
 
   /** sync runs a saga as its initiator, and returns it. */
   async sync(to, options = {}) {
-    const saga = new Saga(options.store ?? this.store, { role: 'I', ...options })
-    return this.within(await this.open(to), (conn) => this.run(conn, saga, to), () => saga.id)
+    const key = `${to} ${options.share ?? ''}`
+    const store = options.store ?? this.storeOf(options.share, to)
+    const saga = new Saga(store, { role: 'I', without: this.forgotten.get(key), ...options })
+    await this.within(await this.open(to), (conn) => this.run(conn, saga, to), () => saga.id)
+    if (saga.scope.length === 0) this.forgotten.set(key, [...saga.forgotten])
+    return saga
+  }
+
+  // storeOf is what this peer has of a share that another one is a member of.
+  storeOf(share, other) {
+    if (!share) return this.store
+    const { store, members } = this.shares.get(share) ?? {}
+    if (!members?.has(other.toString())) throw new Problem('refused', 'there is no such share with you')
+    return store
   }
 
   // run drives a saga to its end. What it sends goes out while it reads: two sides
@@ -204,7 +218,9 @@ export class Peer {
             throw new Problem('untrusted', 'no session was proved on this connection', { reason: 'unknown', retry: true })
           }
           sagaId = message.sagaId
-          const saga = new Saga(this.store, { role: 'R' })
+          const ids = message.scope?.shareIds ?? []
+          if (ids.length > 1) throw new Problem('unsupported', 'several shares')
+          const saga = new Saga(this.storeOf(ids[0], from), { role: 'R' })
           await this.run(conn, saga, from, first)
           this.sagas.push(saga)
           return

@@ -1,9 +1,10 @@
 // A saga as a state machine, the same for both sides (protocol/SPEC.md, "A saga").
 //
 // It does no I/O: receive takes a message of the other side and returns those to
-// send. What this peer does not speak it answers with "unsupported": the strategy
-// abort, and shares. It has no change log, so its commit bears no cursor.
+// send. The strategy abort, which this peer does not speak, it answers with
+// "unsupported". It has no change log, so its commit bears no cursor.
 import { randomBytes } from 'node:crypto'
+import { sha256 } from './gib.js'
 import { fingerprint } from './fingerprint.js'
 import { CREDIT, Receiving, Sending } from './payload.js'
 import { MODES, Problem, STRATEGIES } from './wire.js'
@@ -18,12 +19,18 @@ const MAX_HASHES = 2_097_152 // in all entries and wants of one side
 const MAX_WORKING = 200
 
 export class Saga {
-  /** store is what takes part; role is 'I' or 'R'. The rest is for I. */
-  constructor(store, { role, mode = 'sync', scope = [] }) {
+  /**
+   * store is what takes part, that of the share; role is 'I' or 'R'. The rest is for I: the
+   * roots that it is about (none: all), the id of the share (none: the default share),
+   * and what R is known to have forgotten.
+   */
+  constructor(store, { role, mode = 'sync', scope = [], share, without = [] }) {
     this.store = store
     this.role = role
     this.mode = mode
-    this.scope = scope // roots; none: all
+    this.scope = scope
+    this.share = share
+    this.without = without
     if (role === 'I') this.id = randomBytes(32).toString('hex').toUpperCase()
 
     this.mine = [] // this side's map, as it was at the beginning
@@ -74,6 +81,7 @@ export class Saga {
   /** start returns the init of the initiator. */
   start() {
     this.takeMap()
+    this.leaveOut(this.without)
     this.sentComplete = this.mine.reduce((sum, { heads }) => sum + 1 + heads.length, 0) <= SMALL_MAP
     this.stage = 'ack'
     return [{
@@ -81,13 +89,14 @@ export class Saga {
       sagaId: this.id,
       features: [SEAL],
       mode: MODES.indexOf(this.mode),
-      scope: this.scope.length > 0 ? { roots: [...this.scope].sort() } : undefined,
+      scope: this.share || this.scope.length > 0 ? { shareIds: this.share ? [this.share] : [], roots: [...this.scope].sort() } : undefined,
       fingerprint: fingerprint(this.mine),
       count: this.mine.length,
       entries: this.sentComplete ? this.mine : [],
       complete: this.sentComplete,
       fresh: this.receiving.fresh,
-      credit: CREDIT
+      credit: CREDIT,
+      without: this.without.length > 0 ? sha256(Buffer.from([...this.without].sort().join(''), 'hex')) : undefined
     }]
   }
 
@@ -121,20 +130,19 @@ export class Saga {
 
   takeMap() {
     const scope = new Set(this.scope)
-    this.mine = this.store.map().filter(({ root }) => scope.size === 0 || scope.has(root))
-    this.myHeads = new Map(this.mine.map(({ root, heads }) => [root, heads]))
+    this.all = this.store.map().filter(({ root }) => scope.size === 0 || scope.has(root))
+    this.leaveOut([])
   }
 
   // leaveOut takes what the other side has forgotten out of what is compared. This side
   // forgets nothing.
   leaveOut(roots = []) {
-    roots.forEach((root) => this.myHeads.delete(root))
-    this.mine = this.mine.filter(({ root }) => this.myHeads.has(root))
     this.forgotten = new Set(roots)
+    this.mine = this.all.filter(({ root }) => !this.forgotten.has(root))
+    this.myHeads = new Map(this.mine.map(({ root, heads }) => [root, heads]))
   }
 
   takeInit(init) {
-    if (init.scope?.shareIds.length) throw new Problem('refused', 'there is no such share')
     this.takeStrategy(init.strategy)
     this.mode = MODES[init.mode ?? 0]
     if (!this.mode) throw new Problem('unsupported', `mode ${init.mode}`)
@@ -159,12 +167,7 @@ export class Saga {
     }
     this.takeEntries(init.entries)
     this.entriesDone = true
-    for (const { root, heads } of init.entries) {
-      if (same(heads, this.myHeads.get(root))) this.theirs.delete(root)
-    }
-    for (const root of [...this.theirs.keys(), ...this.myHeads.keys()]) {
-      if (!same(this.theirs.get(root), this.myHeads.get(root))) this.differing.add(root)
-    }
+    this.compare()
     // One page holds what belongs to the same roots, so that roots ascend in both lists.
     const pages = paged([...this.differing].sort())
     pages.forEach((roots, i) => this.send('ack', {
@@ -173,6 +176,14 @@ export class Saga {
       wants: this.wantsOf(roots),
       more: i < pages.length - 1
     }))
+  }
+
+  // compare finds out where this side's map and that of the other one differ.
+  compare() {
+    for (const root of new Set([...this.theirs.keys(), ...this.myHeads.keys()])) {
+      if (same(this.theirs.get(root), this.myHeads.get(root))) this.theirs.delete(root)
+      else this.differing.add(root)
+    }
   }
 
   takeStrategy(strategy = 0) {
@@ -212,10 +223,7 @@ export class Saga {
       }
       this.wantsDone = true
     } else {
-      for (const root of new Set([...this.theirs.keys(), ...this.myHeads.keys()])) {
-        if (same(this.theirs.get(root), this.myHeads.get(root))) this.theirs.delete(root)
-        else this.differing.add(root)
-      }
+      this.compare()
       const entries = [...this.differing].sort().map((root) => ({ root, heads: this.myHeads.get(root) ?? [] }))
       const pages = paged(entries)
       pages.forEach((page, i) => this.send('delta', { entries: page, entriesDone: i === pages.length - 1 }))
