@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node/internal/datadir"
@@ -145,6 +146,9 @@ func (n *Node) provide(ctx context.Context, addr ibgib.Addr) (Announcement, erro
 	if err != nil {
 		return Announcement{}, err
 	}
+	if e.in.number != blockstore.DefaultShare {
+		return Announcement{}, fmt.Errorf("%w: it is kept in the share %s, of which nothing is made public", ErrInput, e.in.Name)
+	}
 	a, err := announcementOf(e.Root)
 	if err != nil {
 		return Announcement{}, err
@@ -185,15 +189,21 @@ func (n *Node) unprovide(addr ibgib.Addr) (Announcement, error) {
 		if err != nil || a.CID != key.String() {
 			continue
 		}
-		if err := n.announced.set(tjp, false); err != nil {
-			return Announcement{}, err
-		}
-		if w := n.wide.Load(); w != nil {
-			return a, w.kad.Withdraw(key)
-		}
-		return a, nil
+		return a, n.withdraw(tjp)
 	}
 	return Announcement{}, errNotAnnounced
+}
+
+// withdraw takes the mark from a timeline, if it has one.
+func (n *Node) withdraw(tjp ibgib.Addr) error {
+	if err := n.announced.set(tjp, false); err != nil {
+		return err
+	}
+	key, err := dht.TimelineKey(tjp)
+	if w := n.wide.Load(); err == nil && w != nil {
+		err = w.kad.Withdraw(key)
+	}
+	return err
 }
 
 // Provided returns the timelines that are announced, by the address of their tjp.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -87,6 +88,9 @@ func (n *Node) fetch(ctx context.Context, addr ibgib.Addr, o FetchOptions, progr
 		}
 		named = append(named, to)
 	}
+	if err := n.takes(ctx, addr); err != nil {
+		return none, err
+	}
 	ctx, end, err := n.fetches.begin(ctx, target)
 	if err != nil {
 		return none, err
@@ -107,6 +111,19 @@ func (n *Node) fetch(ctx context.Context, addr ibgib.Addr, o FetchOptions, progr
 		err = f.commit(context.WithoutCancel(ctx), addr, &res)
 	}
 	return res, err
+}
+
+// takes fails if the timeline of addr is not to come to this node.
+func (n *Node) takes(ctx context.Context, addr ibgib.Addr) error {
+	roots, err := SyncOptions{Timelines: []ibgib.Addr{addr}}.roots()
+	if err != nil {
+		return err
+	}
+	out, err := n.view.ForgottenRoots(ctx)
+	if err == nil && slices.Contains(out, roots[0]) {
+		err = fmt.Errorf("%w: the timeline is forgotten here, or kept in a share", ErrInput)
+	}
+	return err
 }
 
 // commit makes the target a head, or pins it.

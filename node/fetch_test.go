@@ -336,3 +336,56 @@ func TestFetchInAMesh(t *testing.T) {
 	})
 	fetchAll("after the restart of the bootstrap node", all[half:])
 }
+
+// What is forgotten is shown to nobody any more, and not fetched.
+func TestFetchOfWhatIsForgotten(t *testing.T) {
+	a, tjp, frames, at := archive(t, 2)
+	b := reader(t)
+	mustFetch(t, b, tjp, at)
+	if _, err := b.Forget(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fetchFrom(t, b, frames[1], at); !errors.Is(err, ErrInput) {
+		t.Errorf("forgotten here: %v", err)
+	}
+	if _, err := a.Forget(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := a.Provided(t.Context()); err != nil || len(list) > 0 {
+		t.Errorf("forgotten, and still provided: %+v, %v", list, err)
+	}
+	if _, err := fetchFrom(t, reader(t), frames[1], at); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("forgotten there: %v", err)
+	}
+}
+
+// What comes counts against the budget of the peer that it comes from, which is no
+// fault of that peer.
+func TestFetchWithinTheBudgetOfAPeer(t *testing.T) {
+	a, tjp, _, at := archive(t, 0)
+	last := tjp
+	for i := range 6 {
+		big := ibgib.String(strings.Repeat("x", 50<<10))
+		c, err := a.Mut8(t.Context(), tjp, ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: fmt.Sprint("m", i), Value: big})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c.Addr
+	}
+	b, err := Open(Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Live: Live{Off: true}, Limits: Limits{PeerDisk: 400 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	res, err := fetchFrom(t, b, last, at)
+	if _, full := errors.AsType[*blockstore.PeerBudgetError](err); !full || res.Moved || res.Sources[0].Mark != "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if loose := b.store.Loose(a.PeerID().String()); loose == 0 || loose > 400<<10 {
+		t.Errorf("%d bytes count against the peer", loose)
+	}
+}

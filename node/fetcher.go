@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -397,8 +398,11 @@ func (f *fetcher) take(ctx context.Context, s *fetchSource, stage *blockstore.St
 func (f *fetcher) put(ctx context.Context, s *fetchSource, stage *blockstore.Stage, needed []ibgib.IbGib) error {
 	for len(needed) > 0 {
 		res, err := stage.Put(ctx, needed)
+		if full, ok := errors.AsType[*blockstore.PeerBudgetError](err); ok {
+			return fmt.Errorf("more than %d MiB of it would be part of no timeline yet, which is more than this node takes from one peer (limits.peer-disk): %w", full.Budget>>20, err)
+		}
 		if err != nil {
-			return noMore(err)
+			return err
 		}
 		if len(res.Refused) > 0 {
 			f.fatal = res.Refused[0]

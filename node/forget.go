@@ -46,6 +46,11 @@ func (n *Node) forget(ctx context.Context, addr ibgib.Addr) (ForgottenTimeline, 
 			return ForgottenTimeline{}, err
 		}
 	}
+	if n.announced.has(tjp) {
+		if err := n.withdraw(tjp); err != nil {
+			return ForgottenTimeline{}, err
+		}
+	}
 	if err := n.changeWants(func() (bool, error) { return n.wants.drop(tjp), nil }); err != nil {
 		return ForgottenTimeline{}, err
 	}

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -24,6 +26,7 @@ const maxClosure = 1 << 18
 type closure struct {
 	blocks   *blockstore.Reader
 	isPublic func(tjp ibgib.Addr) bool
+	out      []ibgib.Hash // timelines that are not to be shown all the same, ascending
 
 	seen    map[ibgib.Hash]seenBlock
 	pending []ibgib.Hash // of seen, breadth first; what they link to may not be in seen yet
@@ -41,6 +44,11 @@ var _ protocol.Closure = (*closure)(nil)
 // showClosure is Open of protocol.FetchHandlers.
 func (n *Node) showClosure(ctx context.Context, _ peer.ID, target ibgib.Hash) (protocol.Closure, error) {
 	c := &closure{blocks: n.view.Reader(), isPublic: n.announced.has, seen: make(map[ibgib.Hash]seenBlock)}
+	// A timeline that is forgotten, or has moved to a share, has blocks here until a GC.
+	var err error
+	if c.out, err = n.view.ForgottenRoots(ctx); err != nil {
+		return nil, err
+	}
 	// What is closed has all that it reaches, and stays so while something names it.
 	closed, err := n.view.HasClosed(ctx, []ibgib.Hash{target})
 	if err != nil || !closed[0] {
@@ -50,10 +58,17 @@ func (n *Node) showClosure(ctx context.Context, _ peer.ID, target ibgib.Hash) (p
 	if err != nil || g.IsZero() {
 		return c, err
 	}
-	if _, frame := timeline.Claims(g); !frame && !c.isPublic(g.Addr()) {
+	if _, frame := timeline.Claims(g); !frame && !c.shows(g.Addr()) {
 		return c, nil // a stone is shown as part of what links to it, or if it is announced itself
 	}
 	return c, c.see(target)
+}
+
+// shows tells whether a timeline is public, or a stone by itself.
+func (c *closure) shows(root ibgib.Addr) bool {
+	h, ok := root.Hash()
+	_, out := slices.BinarySearchFunc(c.out, h, func(a, b ibgib.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return ok && !out && c.isPublic(root)
 }
 
 // block returns a block that may be shown, or none.
@@ -66,7 +81,7 @@ func (c *closure) block(ctx context.Context, h ibgib.Hash) (ibgib.IbGib, error) 
 	if err != nil {
 		return ibgib.IbGib{}, err
 	}
-	if tjp, frame := timeline.Claims(g); frame && !c.isPublic(tjp) {
+	if tjp, frame := timeline.Claims(g); frame && !c.shows(tjp) {
 		return ibgib.IbGib{}, nil
 	}
 	return g, nil

@@ -126,5 +126,43 @@ func TestPlacesOfStrangers(t *testing.T) {
 	}
 }
 
+// A stranger's connection outlasts its time while a fetch is served over it.
+func TestServedStrangersStay(t *testing.T) {
+	list, err := loadTrust(filepath.Join(t.TempDir(), "trust.json"), time.Now, ignoreChange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 3)
+	served := 3
+	s := newStrangers(list, Limits{}, RoleNode, func(peer.ID) bool {
+		asked <- struct{}{}
+		served--
+		return served > 0
+	})
+	s.stay = time.Millisecond
+	g := &closing{gated: gated{peer: "p", from: ma.StringCast("/ip4/192.0.2.1/tcp/1")}, closed: make(chan struct{})}
+	s.Connected(nil, g)
+	t.Cleanup(func() { s.Disconnected(nil, g) })
+	select {
+	case <-g.closed:
+	case <-time.After(time.Minute):
+		t.Fatal("the connection stays for good")
+	}
+	if len(asked) != 3 {
+		t.Errorf("it was closed when asked %d times whether it is served, want 3", len(asked))
+	}
+}
+
+// closing is a connection that tells when it is closed.
+type closing struct {
+	gated
+	closed chan struct{}
+}
+
+func (c *closing) Close() error {
+	close(c.closed)
+	return nil
+}
+
 // nobody is served with a fetch.
 func nobody(peer.ID) bool { return false }
