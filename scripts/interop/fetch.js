@@ -40,10 +40,11 @@ async function answer(conn) {
   const chunks = new Chunks()
   for (;;) {
     const { message } = (await conn.receive()) ?? {}
-    if (message?.kind !== 'fetched' || message.items.length + (message.absent?.length ?? 0) === 0) throw new Problem('protocol', 'no answer')
-    if (message.absent?.length) throw new Problem('refused', `${message.absent[0]} is not shown`)
-    const [{ chunk }] = message.items
-    if (!chunk) return message.items.map(({ full }) => full)
+    const { kind, items = [], absent = [] } = message ?? {}
+    if (kind !== 'fetched' || items.length + absent.length === 0) throw new Problem('protocol', 'no answer')
+    if (absent.length > 0) throw new Problem('refused', `${absent[0]} is not shown`)
+    const [{ chunk }] = items
+    if (!chunk) return items.map(({ full }) => full)
     const whole = chunks.take(chunk)
     if (whole) return [whole]
   }

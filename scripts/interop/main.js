@@ -273,7 +273,8 @@ await check('a forged ibGib is refused by name, and nothing of it is kept', asyn
   return `${refusal.rule}: ${refusal.detail}`
 })
 
-await check('too many forged ibGibs end the saga', () => assert.rejects(peer.sync(other, { store: forger(65), mode: 'push' }), fails('refused')))
+await check('too many forged ibGibs end the saga', () =>
+  assert.rejects(peer.sync(other, { store: forger(65), mode: 'push' }), fails('refused')))
 
 await check('a message out of place ends the saga', async () => {
   await assert.rejects(peer.within(await peer.open(other), async (conn) => {

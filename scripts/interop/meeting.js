@@ -60,7 +60,9 @@ export async function answerMeeting(conn, first, { self, other, genesis, relatio
     const second = next.message
     if (!second.nonce.equals(first.nonce)) throw new Problem('protocol', 'another nonce than before')
     const about = { i: { id: other, genesis: first.genesis, nonce: first.nonce }, r: { id: self, genesis, nonce } }
-    if (!meshSecret || !equal(second.meshSecretProof, meshProof(meshSecret, 'I', about))) throw new Problem('untrusted', 'the proof is wrong')
+    if (!meshSecret || !equal(second.meshSecretProof, meshProof(meshSecret, 'I', about))) {
+      throw new Problem('untrusted', 'the proof is wrong')
+    }
     await conn.send({ kind: 'hello', nonce, meshSecretProof: meshProof(meshSecret, 'R', about) })
     result.proven = true
     next = await conn.receive()

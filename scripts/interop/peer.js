@@ -54,8 +54,10 @@ export class Peer {
         dht: kadDHT({ protocol: DHT, clientMode: true, peerInfoMapper: passthroughMapper })
       }
     })
-    await peer.libp2p.handle(PROTOCOL, (stream, connection) => peer.answer(new Conn(stream, connection.id), connection.remotePeer), { maxInboundStreams: 64 })
-    await peer.libp2p.handle(FETCH, (stream, connection) => peer.show(new Conn(stream, connection.id)), { maxInboundStreams: 8 })
+    const serve = (protocol, answer, maxInboundStreams) => peer.libp2p.handle(protocol, (stream, connection) =>
+      answer(new Conn(stream, connection.id), connection.remotePeer), { maxInboundStreams })
+    await serve(PROTOCOL, (conn, from) => peer.answer(conn, from), 64)
+    await serve(FETCH, (conn) => peer.show(conn), 8)
     return peer
   }
 
@@ -71,7 +73,8 @@ export class Peer {
   trust(id) {
     const other = id.toString()
     if (this.trusted.has(other)) return
-    this.trusted.set(other, new Relation({ primary: this.keystone, key: this.key, self: this.id.toString(), other, otherKey: id.publicKey.raw }))
+    const { keystone: primary, key } = this
+    this.trusted.set(other, new Relation({ primary, key, self: this.id.toString(), other, otherKey: id.publicKey.raw }))
   }
 
   /** open opens a stream to a peer. */
@@ -107,7 +110,9 @@ export class Peer {
         await conn.close()
         return reply ?? {}
       })
-      if (message?.kind !== 'keystoneFrames' || !message.reply || message.genesis !== genesis) throw new Problem('protocol', 'no answer about this keystone')
+      if (message?.kind !== 'keystoneFrames' || !message.reply || message.genesis !== genesis) {
+        throw new Problem('protocol', 'no answer about this keystone')
+      }
       frames.push(...message.frames)
       const keystone = Keystone.read(frames)
       if (keystone.genesis !== genesis) throw new Problem('protocol', 'another keystone')
@@ -252,7 +257,7 @@ export class Peer {
 }
 
 // binary is the binary form of a peer id.
-export function binary(id) {
+function binary(id) {
   return id.toMultihash().bytes
 }
 

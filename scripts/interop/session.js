@@ -44,7 +44,9 @@ export class Relation {
     const messages = []
     while (messages.at(-1)?.genesis !== hello.session) {
       const { message } = (await next()) ?? {}
-      if (message?.kind !== 'keystoneFrames' || !message.reply || messages.length === MAX_MESSAGES) throw new Problem('protocol', 'no credentials')
+      if (message?.kind !== 'keystoneFrames' || !message.reply || messages.length === MAX_MESSAGES) {
+        throw new Problem('protocol', 'no credentials')
+      }
       messages.push(message)
     }
     const shown = (genesis) => messages.filter((m) => m.genesis === genesis).flatMap((m) => m.frames)
@@ -99,7 +101,7 @@ export class Relation {
 function extended(before, genesis, frames, known) {
   const keystone = before?.genesis === genesis ? before.copy() : new Keystone()
   keystone.take(frames, known)
-  if (keystone.frames.length === 0 || keystone.genesis !== genesis) throw new Problem('untrusted', `these are not the frames of ${genesis}`, { reason: 'bad-proof' })
+  if (keystone.frames.length === 0 || keystone.genesis !== genesis) throw new Error(`these are not the frames of ${genesis}`)
   return keystone
 }
 

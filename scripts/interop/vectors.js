@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { check, summary } from './checks.js'
-import { decode, encode, gibOf } from './gib.js'
-import { Keystone, solve } from './keystone.js'
+import { decode, encode, gibOf, make } from './gib.js'
+import { Keystone } from './keystone.js'
+import { solve } from './keystone-rules.js'
 import { Transcript } from './transcript.js'
 import { decodeMessage, encodeMessage } from './wire.js'
 
@@ -44,6 +45,33 @@ await check('golden keystones', async () => {
   }
   for (const { steps } of timelines) Keystone.read(steps.filter((step) => step.frame).map((step) => encode(step.frame)))
   return `${strategies.length} derivations, ${timelines.length} timelines`
+})
+
+// Each on a golden frame, which has no co-signature that would catch it.
+const FORGERIES = {
+  'a wrong solution': ({ proofs }) => { proofs[0].solutions[0].value = '00'.repeat(32) },
+  'a solution less': ({ proofs }) => { proofs[0].solutions.pop() },
+  'a solution twice': ({ proofs }) => { proofs[0].solutions.push(proofs[0].solutions[0]) },
+  'another target': ({ proofs }) => { proofs[0].claim.target = `x^${'9A'.repeat(32)}` },
+  'no verb': ({ proofs }) => { delete proofs[0].claim.verb },
+  'no proof': (data) => { data.proofs = [] },
+  'a challenge changed': ({ challengePools }) => { Object.values(challengePools[0].challenges)[0].hash = '00'.repeat(32) },
+  'another pool changed': ({ challengePools }) => { challengePools[1].challenges = {} },
+  'a pool less': ({ challengePools }) => { challengePools.pop() },
+  'another config': ({ challengePools }) => { challengePools[0].config.behavior.selectRandomly = 0 },
+  'n skipped': (data) => { data.n++ },
+  'another uuid': (data) => { data.uuid = '0'.repeat(64) },
+  'a revocation without its verb': (data) => { data.revocationInfo = { reason: 'x', proof: data.proofs[0] } }
+}
+
+await check('forged frames of keystones', async () => {
+  const [{ steps: [first, second] }] = JSON.parse(await read('keystone/testdata/keystone.json')).timelines
+  for (const [name, forge] of Object.entries(FORGERIES)) {
+    const { ib, data, rel8ns } = structuredClone(second.frame)
+    forge(data)
+    assert.throws(() => Keystone.read([encode(first.frame), encode(make(ib, data, rel8ns))]), name)
+  }
+  return `${Object.keys(FORGERIES).length} of them`
 })
 
 // Bytes that protoc made. Of derived items, which nobody sends yet, nothing is read.

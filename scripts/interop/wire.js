@@ -21,7 +21,9 @@ export class Problem extends Error {
   }
 }
 
-export const CODES = ['', 'internal', 'protocol', 'refused', 'limit', 'untrusted', 'busy', 'timeout', 'unsupported', 'canceled', 'unreachable']
+const CODES = [
+  '', 'internal', 'protocol', 'refused', 'limit', 'untrusted', 'busy', 'timeout', 'unsupported', 'canceled', 'unreachable'
+]
 export const MODES = ['sync', 'pull', 'push']
 export const STRATEGIES = ['optimistic', 'manual', 'abort']
 
@@ -272,7 +274,8 @@ export class Conn {
     const message = decodeMessage(bytes)
     if (message.kind === 'error') {
       this.stream.abort(new Error('the other side has sent an error'))
-      throw new Problem(CODES[message.code] || 'internal', message.text ?? '', { retry: message.retry ?? false, remote: true, reason: message.reason })
+      const { code, text = '', retry = false, reason } = message
+      throw new Problem(CODES[code] || 'internal', text, { retry, remote: true, reason })
     }
     return { message, bytes }
   }
@@ -291,7 +294,8 @@ export class Conn {
   async fail(problem, sagaId) {
     if (problem.remote) return
     try {
-      await this.send({ kind: 'error', sagaId, code: CODES.indexOf(problem.code), text: problem.text.slice(0, 200), retry: problem.retry, reason: problem.reason })
+      const { code, text, retry, reason } = problem
+      await this.send({ kind: 'error', sagaId, code: CODES.indexOf(code), text: text.slice(0, 200), retry, reason })
       await this.close()
     } catch {
       // The stream is gone already.
