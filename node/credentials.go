@@ -165,7 +165,7 @@ func (n *Node) takeCredentials(ctx context.Context, m *protocol.Meeting, shown [
 		return &keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the keystone of the peer is not trusted, or not known"}
 	}
 	if primary.Status() == keystone.Valid && primary.Genesis().String() != m.Genesis {
-		return &keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the peer names a keystone that its earlier one has not handed over to"}
+		return &keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the peer names a keystone that its earlier one has not handed over to; if its owner has made a new one, untrust the peer and trust it again"}
 	}
 	last := shown[len(shown)-1]
 	if err := n.takeSession(ctx, m.Peer, primary, session, m.Said().PeerSession, last); err != nil {

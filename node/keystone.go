@@ -115,13 +115,14 @@ func (n *Node) Keystone(ctx context.Context, addr ibgib.Addr) (Keystone, error) 
 	return n.showKeystone(h), nil
 }
 
-// Keystones lists all keystones that the node keeps, by their first frames.
+// Keystones lists the keystones that the node keeps, by their first frames, those of
+// sessions left out: Keystone shows these, too.
 func (n *Node) Keystones(ctx context.Context) iter.Seq2[Keystone, error] {
 	return func(yield func(Keystone, error) bool) {
 		for _, genesis := range n.book.Genesis() {
 			h, err := n.book.History(genesis)
-			if err != nil {
-				continue // it has just been dropped
+			if err != nil || h.IsSession() {
+				continue // or it has just been dropped
 			}
 			if !yield(n.showKeystone(h), ctx.Err()) {
 				return

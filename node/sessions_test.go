@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -79,6 +81,16 @@ func TestWhatIsSigned(t *testing.T) {
 		if err != nil || !v.Valid || len(v.Sides) != 2 {
 			t.Errorf("%+v, %v", v, err)
 		}
+	}
+	listed := 0
+	for k, err := range a.Keystones(t.Context()) {
+		if err != nil || k.Genesis != a.self.Genesis() && k.Genesis != b.self.Genesis() {
+			t.Errorf("%+v, %v", k, err)
+		}
+		listed++
+	}
+	if listed != 2 {
+		t.Errorf("%d keystones are listed", listed)
 	}
 	local := func() (list [2]uint64) {
 		for i, n := range []*Node{a, b} {
@@ -525,4 +537,44 @@ func TestUnusedSessionsAreDropped(t *testing.T) {
 	if report, err := a.Verify(t.Context(), nil); err != nil || len(report.Problems) > 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
+}
+
+// A node that has lost its secret gets a new keystone, which nobody follows by itself:
+// who trusted it has to do so again.
+func TestLostSecretMeansTrustAnew(t *testing.T) {
+	a, b := quietPair(t)
+	note(t, a)
+	syncs(t, a, b)
+	dir := b.DataDir()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "keystones", b.self.Genesis().Gib()+".secret")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(Config{Data: dir, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Live: Live{Off: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The session derives from the secret, so it is gone too.
+	if _, err := b.Sync(t.Context(), a.Identity().Addrs[0], nil); !errors.Is(err, ErrNoSecret) {
+		t.Errorf("a sync without the secret: %v", err)
+	}
+	if _, err := b.NewKeystone(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Sync(t.Context(), b.Identity().Addrs[0], nil)
+	wantReason(t, err, keystone.ReasonUnknown)
+	if err := a.Untrust(t.Context(), b.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Trust(t.Context(), b.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	note(t, a)
+	syncs(t, b, a)
 }
