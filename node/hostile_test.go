@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
 	"slices"
@@ -40,6 +41,8 @@ type arena struct {
 
 	personas personas
 	meets    sync.Mutex // one attacker meets the victim at a time, which may have little patience
+
+	heard bytes.Buffer // all that attackers have got of the victim
 
 	cases   int
 	idle    int64 // live heap before all cases

@@ -364,7 +364,8 @@ func (n *Node) offerEntry(ctx context.Context, from *share, e blockstore.Entry, 
 }
 
 // offerRoot offers a timeline that has just been changed here to the other shares that
-// list it. What is held back is no error.
+// list it, and tells those who follow the events of a change in a named one. What is held
+// back is no error.
 func (n *Node) offerRoot(ctx context.Context, from *share, root ibgib.Hash) error {
 	if len(n.shares.list()) == 0 {
 		return nil
@@ -372,6 +373,10 @@ func (n *Node) offerRoot(ctx context.Context, from *share, root ibgib.Hash) erro
 	e, ok, err := from.view.Entry(ctx, root)
 	if err != nil || !ok {
 		return err
+	}
+	if from.isNamed() {
+		told := located{e, from}.timeline()
+		n.events.publish(Event{Kind: EventHeads, Heads: &HeadsEvent{Timeline: told, Stone: e.Stone}})
 	}
 	return n.offerEntry(ctx, from, e, false)
 }

@@ -154,7 +154,12 @@ func (n *Node) begin(ctx context.Context, made ibgib.Result, to ChangeOptions) (
 	if len(put.Refused) > 0 {
 		return Change{}, put.Refused[0]
 	}
-	return n.changed(ctx, made.New, put, res)
+	change, err := n.changed(ctx, made.New, put, res)
+	if err != nil {
+		return change, err
+	}
+	root, _ := change.Tjp.Hash()
+	return change, n.offerRoot(ctx, sh, root)
 }
 
 // Mut8 changes the data or the ib of a timeline. addr is its tjp or any of its
