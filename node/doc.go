@@ -13,7 +13,8 @@
 // ibgib, timeline, saga), nor how they are stored and sent (blockstore,
 // protocol). It decides whom to trust, by peer id in this version (trust.go): those
 // that a person names, those that prove the mesh secret in a meeting (meet.go), and
-// those that redeem an invite (invites.go, pairing.go). It has a keystone of its own
+// those that redeem an invite (invites.go, pairing.go), and those that a trusted peer
+// vouches for (introductions.go). It has a keystone of its own
 // (keystone.go) and follows those of its peers (peer_keystones.go).
 // finder.go finds peers and keeps connected to those that are trusted; wide.go is its
 // part in a DHT, reach.go what it has to do with NATs and relays. fetch.go gets what is

@@ -86,10 +86,11 @@ type Node struct {
 	reached   atomic.Pointer[Reachability]
 	search    atomic.Pointer[string] // Status.Search; nil: off
 
-	events     *events
-	lives      lives
-	shares     *shares
-	forgetfuls *forgetfuls
+	events      *events
+	lives       lives
+	shares      *shares
+	forgetfuls  *forgetfuls
+	introducers wakeup
 
 	records atomic.Uint64 // of sagas, stored since Open
 
@@ -186,6 +187,9 @@ func open(cfg Config) (*Node, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	n.sessions = newSessions(own)
+	for _, by := range n.trust.orphans() { // it ended between two steps
+		n.introduced(by, nil)
+	}
 	return n, nil
 }
 
@@ -204,6 +208,7 @@ func (n *Node) load() (err error) {
 		return err
 	}
 	n.forgetfuls = newForgetfuls()
+	n.introducers = make(wakeup, 1)
 	if n.wants, err = loadWants(n.dir.Wants(), n.now); err != nil {
 		return err
 	}
@@ -263,6 +268,7 @@ func (n *Node) start(ctx context.Context) error {
 		if _, err := n.shares.leave(p); err != nil {
 			return err
 		}
+		n.introduced(p, nil)
 	}
 	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.isShown)
 	if err != nil {
@@ -279,7 +285,7 @@ func (n *Node) start(ctx context.Context) error {
 	// Before others can connect.
 	handlers := protocol.Handlers{
 		Authorize: n.authorize(h), Saga: n.serve, Notice: ignoreNotice,
-		Meet: n.welcome(h), Self: n.introduction(), Keystone: n.answerKeystone,
+		Meet: n.welcome(h), Self: n.introduction(), Keystone: n.answerKeystone, Vouch: n.vouchFor,
 	}
 	if !n.auto.Off {
 		follow := func(sh *share) (*live, error) {
@@ -320,6 +326,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.join.Go(func() { n.maintain(ctx) })
 	n.join.Go(func() { n.retryMerges(ctx) })
 	n.join.Go(func() { n.offerAll(ctx) })
+	n.join.Go(func() { n.askIntroducers(ctx, h) })
 	n.host, n.service, n.stop, n.started = h, service, stop, n.now().UTC().Truncate(time.Second)
 	return nil
 }

@@ -29,6 +29,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 		n.contacts.forget(p)
 		n.finder.Load().untrusted(p)
 		n.trustedNow(p, false)
+		n.introduced(p, nil)
 	case PeerPending:
 		n.log.Info("a stranger was met; peers shows who", "peer", p)
 	}
@@ -44,6 +45,9 @@ func (n *Node) connected(ctx context.Context, p peer.ID, c network.Conn) {
 	}
 	n.log.InfoContext(ctx, "peer connected", "peer", p, "addr", c.RemoteMultiaddr(), "dialled", c.Stat().Direction == network.DirOutbound)
 	n.publishPeer(p, PeerConnected)
+	if n.trust.peer(p).Introducer {
+		n.introducers.wake()
+	}
 }
 
 // disconnected notes that it has gone.

@@ -27,9 +27,14 @@ type Identity struct {
 type Peer struct {
 	PeerID  string `json:"peerId"`
 	Trusted bool   `json:"trusted"`
-	// By says how it came to be trusted: hand, invite, or mesh if it proved the mesh
-	// secret.
+	// By says how it came to be trusted: hand, invite, mesh if it proved the mesh
+	// secret, or introduced.
 	By string `json:"by,omitempty"`
+	// Introducer: whom it vouches for is trusted. Introduce: it is told for whom this
+	// node vouches. IntroducedBy is the peer that vouches for it.
+	Introducer   bool   `json:"introducer,omitempty"`
+	Introduce    bool   `json:"introduce,omitempty"`
+	IntroducedBy string `json:"introducedBy,omitempty"`
 	// Keystone is the first frame of the keystone that it names as its own; zero if it
 	// has not named one yet.
 	Keystone ibgib.Addr `json:"keystone,omitzero"`

@@ -47,6 +47,10 @@ type grant struct {
 	// keystone is the first frame of the keystone that the peer has named; zero if it
 	// has not named one yet.
 	keystone ibgib.Addr
+	// introducer tells that whom the peer vouches for is trusted, introduce that it is
+	// told for whom this node vouches; introduced is who has introduced it.
+	introducer, introduce bool
+	introduced            peer.ID
 }
 
 // Ways in which trust is given, as Peer.By has them.
@@ -54,6 +58,8 @@ const (
 	byHand   = "hand"
 	byMesh   = "mesh"
 	byInvite = "invite"
+
+	byIntroduction = "introduced" // a trusted peer vouches for it
 
 	byRevocation = "revoked"  // the keystone of the peer is revoked
 	byDispute    = "disputed" // two different frames of it follow the same one
@@ -66,12 +72,14 @@ func (g grant) by() string {
 		return byMesh
 	case g.invite:
 		return byInvite
+	case g.introduced != "":
+		return byIntroduction
 	}
 	return byHand
 }
 
 // trustFile is the content of the file. Version 1 had no member but peerId and
-// since of peers; version 2 no invite, keystone and log.
+// since of peers; version 2 no invite, keystone and log; version 3 no introductions.
 type trustFile struct {
 	Version int           `json:"version"`
 	Peers   []trustRecord `json:"peers"`
@@ -85,9 +93,13 @@ type trustRecord struct {
 	Mesh     string     `json:"mesh,omitempty"`
 	Invite   bool       `json:"invite,omitempty"`
 	Keystone ibgib.Addr `json:"keystone,omitzero"`
+
+	Introducer bool    `json:"introducer,omitempty"`
+	Introduce  bool    `json:"introduce,omitempty"`
+	Introduced peer.ID `json:"introduced,omitempty"`
 }
 
-const trustFileVersion = 3
+const trustFileVersion = 4
 
 // maxTrustLog bounds how many changes of trust are remembered.
 const maxTrustLog = 1000
@@ -97,7 +109,7 @@ type TrustChange struct {
 	Time   time.Time      `json:"time"`
 	PeerID peer.ID        `json:"peerId"`
 	Change TrustOperation `json:"change"`
-	// By says what it was for: hand, mesh or invite; or revoked, disputed or rotation,
+	// By says what it was for: hand, mesh, invite or introduced; or revoked, disputed or rotation,
 	// which is what became of the peer's keystone.
 	By       string     `json:"by"`
 	Keystone ibgib.Addr `json:"keystone,omitzero"`
@@ -137,7 +149,7 @@ func loadTrust(path string, now func() time.Time, changed func(peer.ID, PeerChan
 		return nil, fmt.Errorf("trust list: %s has version %d, this program knows up to %d", path, file.Version, trustFileVersion)
 	}
 	for _, r := range file.Peers {
-		t.trusted[r.PeerID] = grant{r.Since, r.Mesh, r.Invite, r.Keystone}
+		t.trusted[r.PeerID] = grant{r.Since, r.Mesh, r.Invite, r.Keystone, r.Introducer, r.Introduce, r.Introduced}
 	}
 	t.log = file.Log
 	for _, r := range file.Denied {
@@ -283,6 +295,7 @@ func (t *trust) grant(p peer.ID, g grant, byPerson bool) (fresh bool, err error)
 	switch {
 	case denied && !byPerson:
 		return false, nil
+	case was && before.introduced != "": // now it is trusted for its own sake
 	case was && g.mesh != "", was && before.mesh == "" && !g.invite:
 		return false, nil // nothing is added to what it has
 	case was && g.invite && before.invite && before.keystone == g.keystone:
@@ -294,6 +307,7 @@ func (t *trust) grant(p peer.ID, g grant, byPerson bool) (fresh bool, err error)
 		if g.keystone.IsZero() {
 			g.keystone = before.keystone
 		}
+		g.introducer, g.introduce = before.introducer, before.introduce
 	}
 	t.trusted[p] = g
 	delete(t.denied, p)
@@ -385,7 +399,7 @@ func (t *trust) save(changed ...TrustChange) error {
 	log = log[max(0, len(log)-maxTrustLog):]
 	file := trustFile{Version: trustFileVersion, Peers: make([]trustRecord, 0, len(t.trusted)), Log: log}
 	for id, g := range t.trusted {
-		file.Peers = append(file.Peers, trustRecord{id, g.since, g.mesh, g.invite, g.keystone})
+		file.Peers = append(file.Peers, trustRecord{id, g.since, g.mesh, g.invite, g.keystone, g.introducer, g.introduce, g.introduced})
 	}
 	for id, since := range t.denied {
 		file.Denied = append(file.Denied, trustRecord{PeerID: id, Since: since})
@@ -423,6 +437,10 @@ func (t *trust) shown(p peer.ID) Peer {
 	shown := Peer{PeerID: p.String()}
 	if g, ok := t.trusted[p]; ok {
 		shown.Trusted, shown.By, shown.Since, shown.Keystone = true, g.by(), g.since, g.keystone
+		shown.Introducer, shown.Introduce = g.introducer, g.introduce
+		if g.introduced != "" {
+			shown.IntroducedBy = g.introduced.String()
+		}
 	} else if since, ok := t.denied[p]; ok {
 		shown.Denied, shown.Since = true, since
 	}

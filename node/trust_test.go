@@ -91,7 +91,7 @@ func TestStrangersAreBounded(t *testing.T) {
 
 func TestDamagedTrustList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trust.json")
-	for _, text := range []string{"", "{", `{"version":4}`, `{"version":1,"peers":[{"peerId":"nobody"}]}`} {
+	for _, text := range []string{"", "{", `{"version":5}`, `{"version":1,"peers":[{"peerId":"nobody"}]}`} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Encode returns the encoding of m: a saga message, *Hello, *Notice,
-// *KeystoneFrames, *Fetch or *Fetched. Equal messages have equal encodings. The error is a
+// *KeystoneFrames, *Fetch, *Fetched or *Vouch. Equal messages have equal encodings. The error is a
 // *saga.Error that names what breaks a limit or a rule. Only the text of a
 // *saga.Error is bent to the rules instead: it is cut, and bytes that are not
 // UTF-8 are replaced, since it must get through.
@@ -83,6 +83,8 @@ func wrap(m saga.Message) (envelope, error) {
 		e.notice = m
 	case *KeystoneFrames:
 		e.keystoneFrames = m
+	case *Vouch:
+		e.vouch = m
 	case *Fetch:
 		e.fetch = m
 	case *Fetched:
@@ -166,6 +168,8 @@ func (e *envelope) message() saga.Message {
 		return e.fetch
 	case e.fetched != nil:
 		return e.fetched
+	case e.vouch != nil:
+		return e.vouch
 	default:
 		return e.keystoneFrames
 	}

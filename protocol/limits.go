@@ -20,6 +20,10 @@ const (
 
 	MaxFetchWants = 256 // blocks that a fetch asks for
 	MaxAhead      = 512 // hashes that the answer names beyond them
+
+	MaxVouched        = 250  // peers that a peer vouches for
+	MaxPeerID         = 64   // bytes of a peer id among these
+	MaxVouchedGenesis = 1024 // bytes of the address of its keystone
 )
 
 // maxLengthPrefix is the size of the longest length prefix.

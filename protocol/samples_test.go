@@ -44,15 +44,16 @@ func samples() []sample {
 				{Root: fill('r')},
 			},
 			Complete: true, Fresh: true, Credit: 4 << 20,
+			Forgotten: hashes("uv"), Without: fill('w'),
 		}},
 		{"init_least", &saga.Init{ID: id}},
 		{"ack", &saga.Ack{
-			ID: id, Features: []string{"chunks"}, Strategy: saga.StrategyAbort,
+			ID: id, Features: []string{"chunks"}, Mode: saga.ModePull, Strategy: saga.StrategyAbort,
 			Fingerprint: fill('g'), Count: 1,
 			Entries:     []timeline.Entry{{Root: fill('q'), Heads: hashes("c")}},
 			NeedEntries: true, Fresh: true, Credit: 1,
 			Wants: []saga.Want{{Root: fill('q'), Heads: hashes("ba"), Known: hashes("cxy")}},
-			More:  true,
+			More:  true, Forgotten: hashes("u"),
 		}},
 		{"ack_equal", &saga.Ack{ID: id, Equal: true, Fingerprint: fill('f'), Count: 1 << 40}},
 		{"delta_offers", &saga.Delta{
@@ -91,6 +92,9 @@ func samples() []sample {
 			Genesis: "keystone^GENESIS", Known: fill('k'), Reply: true,
 			Frames: [][]byte{[]byte("frame 1"), []byte("frame 2")}, More: true,
 		}},
+		{"vouch", &protocol.Vouch{Reply: true, Peers: []protocol.Vouched{
+			{Peer: "a peer id", Genesis: "keystone^GENESIS"}, {Peer: "another", Genesis: "keystone^OTHER"},
+		}}},
 		{"fetch", &protocol.Fetch{Target: fill('t'), Wants: hashes("ab"), Ahead: true}},
 		{"fetched", &protocol.Fetched{
 			Items:  []saga.Item{{Bytes: []byte(`{"ib":"a","gib":"..."}`)}},

@@ -3,6 +3,8 @@ package protocol
 import (
 	"bytes"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
@@ -28,6 +30,7 @@ type envelope struct {
 	seal           *saga.Seal
 	fetch          *Fetch
 	fetched        *Fetched
+	vouch          *Vouch
 }
 
 func (c *coder) envelope(e *envelope) {
@@ -44,8 +47,9 @@ func (c *coder) envelope(e *envelope) {
 	sub(c, 11, "seal", &e.seal, (*coder).seal)
 	sub(c, 12, "fetch", &e.fetch, (*coder).fetch)
 	sub(c, 13, "fetched", &e.fetched, (*coder).fetched)
+	sub(c, 14, "vouch", &e.vouch, (*coder).vouch)
 	if c.pass == finish {
-		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13) {
+		switch c.has(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14) {
 		case 0:
 			c.fail(saga.CodeUnsupported, "holds no message that is known here")
 		case 1:
@@ -336,4 +340,19 @@ func (c *coder) fetched(m *Fetched) {
 	list(c, 1, "item", &m.Items, MaxFetchWants, (*coder).item)
 	c.hashes(2, &m.Absent, MaxFetchWants)
 	c.hashes(3, &m.Ahead, MaxAhead)
+}
+
+func (c *coder) vouch(m *Vouch) {
+	c.flag(1, &m.Reply)
+	list(c, 2, "peer", &m.Peers, MaxVouched, (*coder).vouched)
+}
+
+func (c *coder) vouched(m *Vouched) {
+	id := []byte(m.Peer)
+	c.data(1, &id, MaxPeerID)
+	m.Peer = peer.ID(id)
+	c.str(2, &m.Genesis, MaxVouchedGenesis)
+	if c.whole() && (m.Peer == "" || m.Genesis == "") {
+		c.fail(saga.CodeProtocol, "a peer id or a keystone is missing")
+	}
 }

@@ -46,6 +46,9 @@ type Handlers struct {
 	// and Frames have at most MaxKeystoneReply bytes, or are one. Nil: such questions are
 	// not supported.
 	Keystone func(ctx context.Context, p peer.ID, ask *KeystoneFrames) (*KeystoneFrames, error)
+	// Vouch answers a trusted peer that asks for whom this node vouches: at most
+	// MaxVouched. Nil: such questions are not supported.
+	Vouch func(ctx context.Context, p peer.ID) ([]Vouched, error)
 	// Meet takes note of a meeting that another peer, trusted or not, has begun,
 	// and ends it. What it has not ended is ended when it returns. Nil: hellos are
 	// not supported.
@@ -190,10 +193,12 @@ func (s *Service) serveTrusted(ctx context.Context, conn *Conn) *saga.Error {
 		return s.notice(ctx, conn, first)
 	case *KeystoneFrames:
 		return s.keystone(ctx, conn, first)
+	case *Vouch:
+		return s.vouch(ctx, conn, first)
 	case *saga.Error:
 		return nil
 	default:
-		return &saga.Error{ID: first.SagaID(), Code: saga.CodeProtocol, Text: "a stream opens with init, hello, notice or keystone_frames"}
+		return &saga.Error{ID: first.SagaID(), Code: saga.CodeProtocol, Text: "a stream opens with init, hello, notice, keystone_frames or vouch"}
 	}
 }
 

@@ -32,8 +32,8 @@ connects or is lost, is trusted or not, and when a stranger is met. With --json 
 line is a JSON value; the nodes that are known at first come as changes "known".
 --watch needs a node that runs. Ctrl-C ends it.
 
-With --log it lists when trust was given and withdrawn and for what (hand, mesh or
-invite), and when a trusted node first named its keystone; the last 1,000 changes,
+With --log it lists when trust was given and withdrawn and for what (hand, mesh,
+invite or introduced), and when a trusted node first named its keystone; the last 1,000 changes,
 newest first.`,
 		Example: `  ibgib-node peers
   ibgib-node peers --json

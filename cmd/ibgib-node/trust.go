@@ -13,7 +13,8 @@ import (
 )
 
 func trustCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var introducer, introduce bool
+	cmd := &cobra.Command{
 		Use:   "trust PEERID|INVITE",
 		Short: "Trust another node",
 		Long: `Trusts the node with that peer id: it may sync with this one, in both
@@ -28,19 +29,36 @@ same ones in ibgib-node peers; if not, untrust it again: it is not the node that
 you think.`,
 		Example: `  ibgib-node trust 12D3KooWExample
   ibgib-node trust /ip4/192.0.2.7/tcp/4200/p2p/12D3KooWExample
-  ibgib-node trust ibgib-invite:EXAMPLE`,
+  ibgib-node trust ibgib-invite:EXAMPLE
+  ibgib-node trust 12D3KooWExample --introducer
+  ibgib-node trust 12D3KooWExample --introduce`,
 		Args: argsBetween(1, 1, "one PEERID or INVITE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.trust(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var o node.Introductions
+			if cmd.Flags().Changed("introducer") {
+				o.Introducer = &introducer
+			}
+			if cmd.Flags().Changed("introduce") {
+				o.Introduce = &introduce
+			}
+			return c.trust(cmd.Context(), args[0], o)
+		},
 	}
+	cmd.Flags().BoolVar(&introducer, "introducer", false, "trust whom it vouches for (=false: no longer)")
+	cmd.Flags().BoolVar(&introduce, "introduce", false, "let it know whom this node trusts (=false: no longer)")
+	return cmd
 }
 
-func (c *cli) trust(ctx context.Context, who string) error {
+func (c *cli) trust(ctx context.Context, who string, o node.Introductions) error {
 	var peer node.Peer
 	err := c.withNode(ctx, accessCreate, func(client *api.Client) (err error) {
 		if node.IsInvite(who) {
 			peer, err = client.Accept(ctx, who)
 		} else {
 			peer, err = client.Trust(ctx, who)
+		}
+		if err == nil && o != (node.Introductions{}) {
+			peer, err = client.SetIntroductions(ctx, peer.PeerID, o)
 		}
 		return err
 	})
@@ -51,6 +69,12 @@ func (c *cli) trust(ctx context.Context, who string) error {
 		fmt.Fprintf(w, "trusted  %s\nwords    %s\n", peer.PeerID, peer.Words)
 		if !peer.Keystone.IsZero() {
 			fmt.Fprintf(w, "keystone %s\n", show(peer.Keystone))
+		}
+		if peer.Introducer {
+			fmt.Fprintln(w, "whom it vouches for is trusted as well")
+		}
+		if peer.Introduce {
+			fmt.Fprintln(w, "it is told whom this node trusts")
 		}
 	})
 }

@@ -67,6 +67,11 @@ func (c *Client) Trust(ctx context.Context, peerID string) (p node.Peer, err err
 	return p, c.post(ctx, "/trust", peerRequest{peerID}, &p)
 }
 
+// SetIntroductions says what a trusted peer has to do with introductions.
+func (c *Client) SetIntroductions(ctx context.Context, peerID string, o node.Introductions) (p node.Peer, err error) {
+	return p, c.post(ctx, "/introductions", introductionsRequest{peerID, o}, &p)
+}
+
 // Untrust withdraws trust. What the peer has, it keeps.
 func (c *Client) Untrust(ctx context.Context, peerID string) error {
 	return c.post(ctx, "/untrust", peerRequest{peerID}, nil)

@@ -71,6 +71,7 @@ func (h *handler) mux() http.Handler {
 		"GET /peers":          h.getPeers,
 		"POST /trust":         h.postTrust,
 		"POST /untrust":       h.postUntrust,
+		"POST /introductions": h.postIntroductions,
 		"GET /trust/log":      h.getTrustLog,
 		"POST /invite":        h.postInvite,
 		"POST /invite/accept": h.postAccept,
@@ -247,6 +248,22 @@ func (h *handler) postTrust(r *reply, q *http.Request) {
 		return
 	}
 	peer, err := h.n.Trust(q.Context(), in.PeerID)
+	answer(r, peer, err)
+}
+
+// introductionsRequest is the body of introductions.
+type introductionsRequest struct {
+	PeerID string `json:"peerId"`
+	node.Introductions
+}
+
+func (h *handler) postIntroductions(r *reply, q *http.Request) {
+	var in introductionsRequest
+	if err := object(r, q, &in); err != nil {
+		r.fail(err)
+		return
+	}
+	peer, err := h.n.SetIntroductions(q.Context(), in.PeerID, in.Introductions)
 	answer(r, peer, err)
 }
 

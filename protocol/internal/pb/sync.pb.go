@@ -222,6 +222,7 @@ type Envelope struct {
 	//	*Envelope_Seal
 	//	*Envelope_Fetch
 	//	*Envelope_Fetched
+	//	*Envelope_Vouch
 	Kind          isEnvelope_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -379,6 +380,15 @@ func (x *Envelope) GetFetched() *Fetched {
 	return nil
 }
 
+func (x *Envelope) GetVouch() *Vouch {
+	if x != nil {
+		if x, ok := x.Kind.(*Envelope_Vouch); ok {
+			return x.Vouch
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Kind interface {
 	isEnvelope_Kind()
 }
@@ -431,6 +441,10 @@ type Envelope_Fetched struct {
 	Fetched *Fetched `protobuf:"bytes,13,opt,name=fetched,proto3,oneof"`
 }
 
+type Envelope_Vouch struct {
+	Vouch *Vouch `protobuf:"bytes,14,opt,name=vouch,proto3,oneof"`
+}
+
 func (*Envelope_Init) isEnvelope_Kind() {}
 
 func (*Envelope_Ack) isEnvelope_Kind() {}
@@ -454,6 +468,8 @@ func (*Envelope_Seal) isEnvelope_Kind() {}
 func (*Envelope_Fetch) isEnvelope_Kind() {}
 
 func (*Envelope_Fetched) isEnvelope_Kind() {}
+
+func (*Envelope_Vouch) isEnvelope_Kind() {}
 
 // Scope says which timelines a saga is about.
 type Scope struct {
@@ -2200,12 +2216,118 @@ func (x *Fetched) GetAhead() []byte {
 	return nil
 }
 
+// Vouch asks a peer for whom it vouches, or says so.
+type Vouch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reply         bool                   `protobuf:"varint,1,opt,name=reply,proto3" json:"reply,omitempty"` // it is an answer, even without peers
+	Peers         []*Vouched             `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vouch) Reset() {
+	*x = Vouch{}
+	mi := &file_sync_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vouch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vouch) ProtoMessage() {}
+
+func (x *Vouch) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vouch.ProtoReflect.Descriptor instead.
+func (*Vouch) Descriptor() ([]byte, []int) {
+	return file_sync_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Vouch) GetReply() bool {
+	if x != nil {
+		return x.Reply
+	}
+	return false
+}
+
+func (x *Vouch) GetPeers() []*Vouched {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+// Vouched is a peer that the sender trusts.
+type Vouched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PeerId        []byte                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"` // in its binary form
+	Genesis       string                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`             // address of the first frame of its primary keystone
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vouched) Reset() {
+	*x = Vouched{}
+	mi := &file_sync_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vouched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vouched) ProtoMessage() {}
+
+func (x *Vouched) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vouched.ProtoReflect.Descriptor instead.
+func (*Vouched) Descriptor() ([]byte, []int) {
+	return file_sync_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Vouched) GetPeerId() []byte {
+	if x != nil {
+		return x.PeerId
+	}
+	return nil
+}
+
+func (x *Vouched) GetGenesis() string {
+	if x != nil {
+		return x.Genesis
+	}
+	return ""
+}
+
 var File_sync_proto protoreflect.FileDescriptor
 
 const file_sync_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"sync.proto\x12\ribgib.sync.v1\"\xfb\x04\n" +
+	"sync.proto\x12\ribgib.sync.v1\"\xa9\x05\n" +
 	"\bEnvelope\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\fR\x06sagaId\x12)\n" +
 	"\x04init\x18\x02 \x01(\v2\x13.ibgib.sync.v1.InitH\x00R\x04init\x12&\n" +
@@ -2220,8 +2342,9 @@ const file_sync_proto_rawDesc = "" +
 	" \x01(\v2\x16.ibgib.sync.v1.WorkingH\x00R\aworking\x12)\n" +
 	"\x04seal\x18\v \x01(\v2\x13.ibgib.sync.v1.SealH\x00R\x04seal\x12,\n" +
 	"\x05fetch\x18\f \x01(\v2\x14.ibgib.sync.v1.FetchH\x00R\x05fetch\x122\n" +
-	"\afetched\x18\r \x01(\v2\x16.ibgib.sync.v1.FetchedH\x00R\afetchedB\x06\n" +
-	"\x04kindJ\x04\b\x0e\x10\x10\"@\n" +
+	"\afetched\x18\r \x01(\v2\x16.ibgib.sync.v1.FetchedH\x00R\afetched\x12,\n" +
+	"\x05vouch\x18\x0e \x01(\v2\x14.ibgib.sync.v1.VouchH\x00R\x05vouchB\x06\n" +
+	"\x04kindJ\x04\b\x0f\x10\x10\"@\n" +
 	"\x05Scope\x12\x1b\n" +
 	"\tshare_ids\x18\x01 \x03(\tR\bshareIds\x12\x14\n" +
 	"\x05roots\x18\x02 \x01(\fR\x05rootsJ\x04\b\x03\x10\x10\"@\n" +
@@ -2359,7 +2482,13 @@ const file_sync_proto_rawDesc = "" +
 	"\aFetched\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.ibgib.sync.v1.ItemR\x05items\x12\x16\n" +
 	"\x06absent\x18\x02 \x01(\fR\x06absent\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\fR\x05aheadJ\x04\b\x04\x10\b*3\n" +
+	"\x05ahead\x18\x03 \x01(\fR\x05aheadJ\x04\b\x04\x10\b\"Q\n" +
+	"\x05Vouch\x12\x14\n" +
+	"\x05reply\x18\x01 \x01(\bR\x05reply\x12,\n" +
+	"\x05peers\x18\x02 \x03(\v2\x16.ibgib.sync.v1.VouchedR\x05peersJ\x04\b\x03\x10\b\"B\n" +
+	"\aVouched\x12\x17\n" +
+	"\apeer_id\x18\x01 \x01(\fR\x06peerId\x12\x18\n" +
+	"\agenesis\x18\x02 \x01(\tR\agenesisJ\x04\b\x03\x10\b*3\n" +
 	"\x04Mode\x12\r\n" +
 	"\tMODE_SYNC\x10\x00\x12\r\n" +
 	"\tMODE_PULL\x10\x01\x12\r\n" +
@@ -2396,7 +2525,7 @@ func file_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sync_proto_goTypes = []any{
 	(Mode)(0),              // 0: ibgib.sync.v1.Mode
 	(Strategy)(0),          // 1: ibgib.sync.v1.Strategy
@@ -2425,6 +2554,8 @@ var file_sync_proto_goTypes = []any{
 	(*KeystoneFrames)(nil), // 24: ibgib.sync.v1.KeystoneFrames
 	(*Fetch)(nil),          // 25: ibgib.sync.v1.Fetch
 	(*Fetched)(nil),        // 26: ibgib.sync.v1.Fetched
+	(*Vouch)(nil),          // 27: ibgib.sync.v1.Vouch
+	(*Vouched)(nil),        // 28: ibgib.sync.v1.Vouched
 }
 var file_sync_proto_depIdxs = []int32{
 	8,  // 0: ibgib.sync.v1.Envelope.init:type_name -> ibgib.sync.v1.Init
@@ -2439,37 +2570,39 @@ var file_sync_proto_depIdxs = []int32{
 	20, // 9: ibgib.sync.v1.Envelope.seal:type_name -> ibgib.sync.v1.Seal
 	25, // 10: ibgib.sync.v1.Envelope.fetch:type_name -> ibgib.sync.v1.Fetch
 	26, // 11: ibgib.sync.v1.Envelope.fetched:type_name -> ibgib.sync.v1.Fetched
-	6,  // 12: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
-	0,  // 13: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 14: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
-	4,  // 15: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
-	5,  // 16: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 17: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 18: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
-	0,  // 19: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
-	1,  // 20: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
-	5,  // 21: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
-	6,  // 22: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 23: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 24: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
-	12, // 25: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
-	13, // 26: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
-	6,  // 27: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
-	7,  // 28: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
-	10, // 29: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
-	14, // 30: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
-	15, // 31: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
-	16, // 32: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
-	5,  // 33: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
-	18, // 34: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
-	2,  // 35: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
-	6,  // 36: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
-	13, // 37: ibgib.sync.v1.Fetched.items:type_name -> ibgib.sync.v1.Item
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	27, // 12: ibgib.sync.v1.Envelope.vouch:type_name -> ibgib.sync.v1.Vouch
+	6,  // 13: ibgib.sync.v1.Range.entries:type_name -> ibgib.sync.v1.Entry
+	0,  // 14: ibgib.sync.v1.Init.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 15: ibgib.sync.v1.Init.strategy:type_name -> ibgib.sync.v1.Strategy
+	4,  // 16: ibgib.sync.v1.Init.scope:type_name -> ibgib.sync.v1.Scope
+	5,  // 17: ibgib.sync.v1.Init.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 18: ibgib.sync.v1.Init.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 19: ibgib.sync.v1.Init.ranges:type_name -> ibgib.sync.v1.Range
+	0,  // 20: ibgib.sync.v1.Ack.mode:type_name -> ibgib.sync.v1.Mode
+	1,  // 21: ibgib.sync.v1.Ack.strategy:type_name -> ibgib.sync.v1.Strategy
+	5,  // 22: ibgib.sync.v1.Ack.cursor:type_name -> ibgib.sync.v1.Cursor
+	6,  // 23: ibgib.sync.v1.Ack.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 24: ibgib.sync.v1.Ack.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 25: ibgib.sync.v1.Ack.wants:type_name -> ibgib.sync.v1.Want
+	12, // 26: ibgib.sync.v1.Delta.answer:type_name -> ibgib.sync.v1.Answer
+	13, // 27: ibgib.sync.v1.Delta.items:type_name -> ibgib.sync.v1.Item
+	6,  // 28: ibgib.sync.v1.Delta.entries:type_name -> ibgib.sync.v1.Entry
+	7,  // 29: ibgib.sync.v1.Delta.ranges:type_name -> ibgib.sync.v1.Range
+	10, // 30: ibgib.sync.v1.Delta.wants:type_name -> ibgib.sync.v1.Want
+	14, // 31: ibgib.sync.v1.Item.chunk:type_name -> ibgib.sync.v1.Chunk
+	15, // 32: ibgib.sync.v1.Item.derived:type_name -> ibgib.sync.v1.Derived
+	16, // 33: ibgib.sync.v1.Commit.received:type_name -> ibgib.sync.v1.Totals
+	5,  // 34: ibgib.sync.v1.Commit.cursor:type_name -> ibgib.sync.v1.Cursor
+	18, // 35: ibgib.sync.v1.Commit.refusals:type_name -> ibgib.sync.v1.Refusal
+	2,  // 36: ibgib.sync.v1.Error.code:type_name -> ibgib.sync.v1.Code
+	6,  // 37: ibgib.sync.v1.Notice.timelines:type_name -> ibgib.sync.v1.Entry
+	13, // 38: ibgib.sync.v1.Fetched.items:type_name -> ibgib.sync.v1.Item
+	28, // 39: ibgib.sync.v1.Vouch.peers:type_name -> ibgib.sync.v1.Vouched
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_sync_proto_init() }
@@ -2490,6 +2623,7 @@ func file_sync_proto_init() {
 		(*Envelope_Seal)(nil),
 		(*Envelope_Fetch)(nil),
 		(*Envelope_Fetched)(nil),
+		(*Envelope_Vouch)(nil),
 	}
 	file_sync_proto_msgTypes[10].OneofWrappers = []any{
 		(*Item_Full)(nil),
@@ -2502,7 +2636,7 @@ func file_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_proto_rawDesc), len(file_sync_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
