@@ -33,9 +33,9 @@ const (
 	// A question counts as so many bytes beside its answer, and so does each block
 	// that it asks for: they cost reads even if nothing comes of them.
 	questionCost = 4 << 10
-	wantCost     = 256
+	wantCost     = 64
 	// A block that is read, shown or not, counts as so many.
-	readCost = 128
+	readCost = 64
 	// chargeAtOnce bounds what is waited for at once, which Throttle does.
 	chargeAtOnce = 1 << 20
 
