@@ -393,34 +393,49 @@ func (f *fetcher) take(ctx context.Context, s *fetchSource, stage *blockstore.St
 	return err
 }
 
-// put stores blocks that are needed, and what turns out to be needed by that. f.mu is
-// held.
+// put stores blocks that are needed, and with them those that have come early and turn
+// out to be needed by that. f.mu is held.
 func (f *fetcher) put(ctx context.Context, s *fetchSource, stage *blockstore.Stage, needed []ibgib.IbGib) error {
+	all := slices.Clone(needed)
 	for len(needed) > 0 {
-		res, err := stage.Put(ctx, needed)
-		if full, ok := errors.AsType[*blockstore.PeerBudgetError](err); ok {
-			return fmt.Errorf("more than %d MiB of it would be part of no timeline yet, which is more than this node takes from one peer (limits.peer-disk): %w", full.Budget>>20, err)
-		}
-		if err != nil {
-			return err
-		}
-		if len(res.Refused) > 0 {
-			f.fatal = res.Refused[0]
-			return f.fatal
-		}
 		var links []ibgib.Hash
 		for _, g := range needed {
 			f.plan.Stored(g.Hash())
 			links = appendLinks(links, g)
 		}
-		s.ibgibs += res.Stored
-		f.ibgibs += res.Stored
-		f.plan.Useful(len(needed))
+		var err error
 		if needed, err = f.need(ctx, links); err != nil {
+			f.lose(all)
 			return err
 		}
+		all = append(all, needed...)
 	}
+	if len(all) == 0 {
+		return nil
+	}
+	res, err := stage.Put(ctx, all)
+	if err != nil {
+		f.lose(all)
+		if full, ok := errors.AsType[*blockstore.PeerBudgetError](err); ok {
+			return fmt.Errorf("more than %d MiB of it would be part of no timeline yet, which is more than this node takes from one peer (limits.peer-disk): %w", full.Budget>>20, err)
+		}
+		return err
+	}
+	if len(res.Refused) > 0 {
+		f.fatal = res.Refused[0]
+		return f.fatal
+	}
+	s.ibgibs += res.Stored
+	f.ibgibs += res.Stored
+	f.plan.Useful(len(all))
 	return nil
+}
+
+// lose notes that blocks could not be stored.
+func (f *fetcher) lose(gs []ibgib.IbGib) {
+	for _, g := range gs {
+		f.plan.Lost(g.Hash())
+	}
 }
 
 // end notes how it ended with a peer, and marks it if that was its fault.

@@ -10,6 +10,7 @@
 package gather
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -97,6 +98,17 @@ func (p *Plan) Stored(h ibgib.Hash) {
 	if !b.stored {
 		b.stored = true
 		p.left--
+	}
+}
+
+// Lost takes Stored back for a block that was needed: it could not be stored.
+func (p *Plan) Lost(h ibgib.Hash) {
+	if b := p.blocks[h]; b != nil && b.stored {
+		*b = block{}
+		p.left++
+		if !slices.Contains(p.missing, h) {
+			p.missing = append(p.missing, h)
+		}
 	}
 }
 

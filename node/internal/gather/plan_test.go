@@ -49,6 +49,12 @@ func TestOneSourceIsAskedForABlock(t *testing.T) {
 		t.Error("who lacks what is missing is asked on")
 	}
 	p.Stored(b.Hash())
+	p.Lost(b.Hash())
+	if p.Left() != 1 || !p.Arrived(b) {
+		t.Error("what was lost is not needed again")
+	}
+	asks(t, p, 0, 8*time.Second, b.Hash())
+	p.Stored(b.Hash())
 	if p.Left() != 0 || p.Arrived(b) {
 		t.Error("stored blocks are needed still")
 	}
