@@ -320,6 +320,8 @@ func TestFetchInAMesh(t *testing.T) {
 		t.Logf("%s, found and fetched by %d of %d nodes, one after the other: median %s, at most %s", when,
 			len(times), len(all), times[len(times)/2].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond))
 	}
+	// All are at one address, from which a node takes 16 strangers at a time, each for 30
+	// seconds: with thirty nodes some have to wait.
 	half := len(all) / 2
 	fetchAll("at first", all[1:half])
 
