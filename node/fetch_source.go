@@ -32,7 +32,6 @@ type fetchSource struct {
 	peer   peer.ID
 	ibgibs int
 	since  time.Time // when the answer that is under way was asked for; zero: none is
-	ended  bool
 	err    error
 	mark   string
 }
@@ -154,7 +153,6 @@ func wait(ctx context.Context, changed <-chan struct{}) error {
 func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.ended = true
 	kind := ""
 	var e *saga.Error
 	switch {
