@@ -22,7 +22,7 @@
 // what it has to others.
 //
 // What goes to whom is a matter of shares: share.go and shares.go have the list,
-// share_admin.go what an owner does with it, offer.go what one share gets from another,
+// share_admin.go what an owner does with it, pull.go and offer.go what one share gets from another,
 // lives.go keeps each in step; everywhere.go reads them all, forget.go takes something out
 // of them.
 //

@@ -115,7 +115,9 @@ func (l *live) run(ctx context.Context, moved <-chan struct{}, conns <-chan any)
 			l.step(ctx, scheduler.Trusted{Peer: named(p)})
 		}
 	}
-	l.present(ctx)
+	if !l.isMain() { // that one began before anybody could connect
+		l.present(ctx)
+	}
 	l.step(ctx, l.wants())
 	for {
 		at, ok := l.core.Next()
