@@ -205,6 +205,9 @@ func (n *Node) prove(ctx context.Context, h host.Host, to peer.AddrInfo) (proof,
 		if err == nil {
 			return pr, nil
 		}
+		if cannot := n.cannotProve(ctx, to.ID); cannot != nil && !errors.Is(cannot, ErrUnconfirmed) {
+			return proof{}, cannot // nor can a peer help
+		}
 		met := n.greet(ctx, h, to)
 		if pr, err = n.mutual(ctx, to.ID); err == nil {
 			return pr, nil // perhaps in a meeting that the peer has begun
@@ -222,26 +225,39 @@ func (n *Node) prove(ctx context.Context, h host.Host, to peer.AddrInfo) (proof,
 	return pr, err
 }
 
-// mutual is proved for what this node begins: the peer has to know this node, too.
+// mutual is proved for what this node begins: the peer has to know this node, too, and
+// this node's keystone has to be good.
 func (n *Node) mutual(ctx context.Context, p peer.ID) (proof, error) {
 	pr, err := n.proved(ctx, p)
-	if err == nil && !n.sessions.isKnown(p) {
-		err = sessionFailure(&keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "the peer has not taken the session of this node on this connection"})
+	if err != nil {
+		return pr, err
 	}
-	return pr, err
+	if own, unknown := n.self.History(); unknown != nil || own.Status() != keystone.Valid || !n.sessions.isKnown(p) {
+		return pr, sessionFailure(&keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "this node has not proved itself on this connection"})
+	}
+	return pr, nil
 }
 
 // whyUnproved finds out why a peer that has been met has proved nothing: this node
 // cannot sign, or the peer does not trust it, and says so when it is asked something.
 func (n *Node) whyUnproved(ctx context.Context, h host.Host, p peer.ID, err error) error {
-	if _, cannot := n.sessions.own.Renew(ctx, p.String()); cannot != nil {
-		return &saga.Error{Code: saga.CodeUntrusted, Text: "this node cannot prove who it is: " + cannot.Error(), Err: cannot}
+	if cannot := n.cannotProve(ctx, p); cannot != nil {
+		return cannot
 	}
 	var e *saga.Error
 	if _, told := protocol.AskKeystone(ctx, h, p, n.self.Genesis().String(), ibgib.Hash{}, n.wire); errors.As(told, &e) && e.Remote && e.Code == saga.CodeUntrusted {
 		return e
 	}
 	return err
+}
+
+// cannotProve returns why this node cannot prove to a peer who it is; nil if it can.
+func (n *Node) cannotProve(ctx context.Context, p peer.ID) error {
+	_, err := n.sessions.own.Renew(ctx, p.String())
+	if err == nil {
+		return nil
+	}
+	return &saga.Error{Code: saga.CodeUntrusted, Text: "this node cannot prove who it is: " + err.Error(), Err: err}
 }
 
 // sessionFailure makes the error that a peer is told, and a person sees, of a session

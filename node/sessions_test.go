@@ -578,3 +578,16 @@ func TestLostSecretMeansTrustAnew(t *testing.T) {
 	note(t, a)
 	syncs(t, b, a)
 }
+
+// A node whose keystone is revoked says so itself, before it asks anybody.
+func TestRevokedNodeKnowsWhyItCannotSync(t *testing.T) {
+	a, b := quietPair(t)
+	note(t, a)
+	syncs(t, a, b)
+	if _, err := b.RevokeKeystone(t.Context(), "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Sync(t.Context(), a.Identity().Addrs[0], nil); !errors.Is(err, keystone.ErrRevoked) {
+		t.Errorf("a sync of a revoked node: %v", err)
+	}
+}
