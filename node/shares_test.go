@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -143,9 +144,17 @@ func TestShares(t *testing.T) {
 	if got := listed(t, a, "default"); !slices.Equal(got, []ibgib.Addr{open.Tjp}) {
 		t.Errorf("the default share lists %v", got)
 	}
-	records, err := a.Sagas(t.Context())
-	if err != nil || len(records) == 0 || records[0].Share != "family" {
-		t.Errorf("sagas %+v, %v", records, err)
+	// The side that answered stores its record when the other has seen the end.
+	limit := time.Now().Add(time.Minute)
+	for {
+		records, err := a.Sagas(t.Context())
+		if err == nil && len(records) > 0 && records[0].Share == "family" && records[0].Role == "responder" {
+			break
+		}
+		if err != nil || time.Now().After(limit) {
+			t.Fatalf("sagas %+v, %v", records, err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	for _, n := range []*node.Node{a, b, c} {
 		mustVerify(t, n)
