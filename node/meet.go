@@ -198,17 +198,26 @@ func (n *Node) judge(m *protocol.Meeting) (fresh bool) {
 			n.log.Error("trust not stored", "peer", m.Peer, "error", err)
 		}
 	}
-	n.trust.note(m.Peer, encounter{addr: addr.String(), proved: proved})
-	n.bind(m)
+	named := keystoneOf(m)
+	n.trust.note(m.Peer, encounter{addr: addr.String(), proved: proved, keystone: named})
+	if !named.IsZero() {
+		n.bind(m, named)
+	}
 	return fresh
 }
 
-// bind takes the keystone that a trusted peer names for its own, if none is known yet.
-func (n *Node) bind(m *protocol.Meeting) {
+// keystoneOf returns the keystone that the other side names for its own; zero if that
+// is none.
+func keystoneOf(m *protocol.Meeting) ibgib.Addr {
 	named, err := ibgib.ParseAddr(m.Genesis)
-	if err != nil || named.Ib() != keystone.Ib {
-		return
+	if err != nil || named.Ib() != keystone.Ib || named.IsPrimitive() || named.TjpGib() != "" {
+		return ibgib.Addr{}
 	}
+	return named
+}
+
+// bind takes the keystone that a trusted peer names for its own, if none is known yet.
+func (n *Node) bind(m *protocol.Meeting, named ibgib.Addr) {
 	switch bound, err := n.trust.bind(m.Peer, named); {
 	case err != nil:
 		n.log.Error("keystone of a peer not stored", "peer", m.Peer, "error", err)

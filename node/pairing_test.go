@@ -185,8 +185,8 @@ func TestKeystoneIsBoundAtFirstContact(t *testing.T) {
 	if got := known(a, b).Keystone; got != first {
 		t.Errorf("bound to %v, want %v", got, first)
 	}
-	if !known(b, a).Keystone.IsZero() {
-		t.Error("the keystone of a stranger is kept")
+	if p := known(b, a); p.Trusted || p.Keystone != a.self.Genesis() {
+		t.Errorf("b knows the stranger as %+v", p)
 	}
 	if _, err := b.RotateKeystone(t.Context(), "test"); err != nil {
 		t.Fatal(err)
@@ -200,6 +200,10 @@ func TestKeystoneIsBoundAtFirstContact(t *testing.T) {
 	log, err := a.TrustLog(t.Context())
 	if err != nil || len(log) != 2 || log[0].Change != TrustBound || log[0].Keystone != first {
 		t.Errorf("log %+v, %v", log, err)
+	}
+	// What a stranger has named is bound to it when it becomes trusted.
+	if p, err := b.Trust(t.Context(), a.PeerID().String()); err != nil || p.Keystone != a.self.Genesis() {
+		t.Errorf("b trusts %+v, %v", p, err)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/ibgib"
 )
 
 // What is remembered of strangers: so many of them, each for so long after its
@@ -32,6 +34,8 @@ type stranger struct {
 	last   time.Time
 	addrs  []string // the latest last
 	proved bool
+
+	keystone ibgib.Addr // that it has named last; zero: none
 }
 
 // encounter is what is noted when a stranger is met.
@@ -39,6 +43,8 @@ type encounter struct {
 	asks   bool   // it has opened a stream
 	addr   string // of the connection; empty: not known
 	proved bool   // it knows the mesh secret
+
+	keystone ibgib.Addr // that it has named; zero: none
 }
 
 func newPending(now func() time.Time) pending {
@@ -65,6 +71,9 @@ func (l *pending) note(p peer.ID, e encounter) (fresh bool) {
 		s.addrs = s.addrs[max(0, len(s.addrs)-maxStrangerAddrs):]
 	}
 	s.proved = s.proved || e.proved
+	if !e.keystone.IsZero() {
+		s.keystone = e.keystone
+	}
 	return !listed
 }
 
@@ -85,12 +94,20 @@ func (l *pending) room(now time.Time) bool {
 	return true
 }
 
+// keystone returns the one that a stranger has named last; zero if it has named none.
+func (l *pending) keystone(p peer.ID) ibgib.Addr {
+	if s := l.strangers[p]; s != nil {
+		return s.keystone
+	}
+	return ibgib.Addr{}
+}
+
 func (l *pending) forget(p peer.ID) { delete(l.strangers, p) }
 
 // show fills in what is known of a stranger.
 func (l *pending) show(p peer.ID, to *Peer) {
 	if s := l.strangers[p]; s != nil {
 		to.Asked, to.LastAsked, to.Proved = s.asked, s.last.UTC().Truncate(time.Second), s.proved
-		to.Addrs = slices.Clone(s.addrs)
+		to.Addrs, to.Keystone = slices.Clone(s.addrs), s.keystone
 	}
 }

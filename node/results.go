@@ -36,7 +36,8 @@ type Peer struct {
 	Introduce    bool   `json:"introduce,omitempty"`
 	IntroducedBy string `json:"introducedBy,omitempty"`
 	// Keystone is the first frame of the keystone that it names as its own; zero if it
-	// has not named one yet.
+	// has not named one yet. Of a stranger it is what it said last, and is bound to it
+	// when it becomes trusted.
 	Keystone ibgib.Addr `json:"keystone,omitzero"`
 	// Denied tells that trust was withdrawn by hand, so that a proof of the mesh
 	// secret does not help.

@@ -302,6 +302,9 @@ func (t *trust) grant(p peer.ID, g grant, byPerson bool) (fresh bool, err error)
 		return false, nil
 	}
 	g.since = t.now().UTC().Truncate(time.Second)
+	if g.keystone.IsZero() {
+		g.keystone = t.pending.keystone(p)
+	}
 	if was {
 		g.since = before.since // the mesh trusted it, now a person does
 		if g.keystone.IsZero() {
