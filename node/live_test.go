@@ -247,30 +247,35 @@ func TestLiveMesh(t *testing.T) {
 		}
 	}
 	// What each node has done is over when it has synced with each other one by hand.
+	byHand := make(map[string]bool)
 	for i, n := range nodes {
 		for _, other := range nodes[:i] {
-			if _, err := n.Sync(t.Context(), other.PeerID().String(), nil); err != nil {
+			r, err := n.Sync(t.Context(), other.PeerID().String(), nil)
+			if err != nil {
 				t.Fatal(err)
 			}
+			byHand[r.SagaID] = true
 		}
 	}
 	for _, s := range sagas {
-		byHand := len(nodes) - 1
-		for byHand > 0 {
+		left := len(nodes) - 1
+		for left > 0 {
 			e := next(t, s)
 			if e.Kind != node.EventSaga {
 				t.Fatalf("event %+v", e)
 			}
-			if e.Saga.State == node.SagaEnded && e.Saga.Timelines == 0 {
-				byHand--
+			if e.Saga.State == node.SagaEnded && byHand[e.Saga.SagaID] {
+				left--
 			}
 			if e.Saga.State == node.SagaBegun && e.Saga.Timelines > 0 && e.Saga.Role == saga.Initiator.String() {
 				begun++
 			}
 		}
 	}
-	if least, most := changes*(len(nodes)-1), changes*len(nodes); begun < least || begun > most {
-		t.Errorf("%d sagas for %d changes among %d nodes, want from %d to %d", begun, changes, len(nodes), least, most)
+	// One or another may have come with a saga about everything, as nodes begin them when
+	// they have connected.
+	if most := changes * len(nodes); begun == 0 || begun > most {
+		t.Errorf("%d sagas for %d changes among %d nodes, want at most %d", begun, changes, len(nodes), most)
 	}
 	want := headsOf(t, nodes[0])
 	for _, n := range nodes[1:] {
