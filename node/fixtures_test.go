@@ -53,7 +53,7 @@ func startNode(t *testing.T, listen string) *node.Node {
 }
 
 // addrOf returns the one address of a node.
-func addrOf(t *testing.T, n *node.Node) string {
+func addrOf(t testing.TB, n *node.Node) string {
 	t.Helper()
 	addrs := n.Identity().Addrs
 	if len(addrs) != 1 {
@@ -63,7 +63,7 @@ func addrOf(t *testing.T, n *node.Node) string {
 }
 
 // pair makes two nodes trust each other.
-func pair(t *testing.T, a, b *node.Node) {
+func pair(t testing.TB, a, b *node.Node) {
 	t.Helper()
 	for _, way := range [][2]*node.Node{{a, b}, {b, a}} {
 		if _, err := way[0].Trust(t.Context(), way[1].PeerID().String()); err != nil {

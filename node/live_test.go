@@ -45,13 +45,13 @@ func (l *logOf) text() string {
 }
 
 // liveNode opens and starts a node that keeps in step with its peers.
-func liveNode(t *testing.T, dir string) *node.Node {
+func liveNode(t testing.TB, dir string) *node.Node {
 	t.Helper()
 	n, _ := liveNodeLog(t, dir)
 	return n
 }
 
-func liveNodeLog(t *testing.T, dir string) (*node.Node, *logOf) {
+func liveNodeLog(t testing.TB, dir string) (*node.Node, *logOf) {
 	t.Helper()
 	l := &logOf{}
 	n, err := node.Open(node.Config{
@@ -87,7 +87,7 @@ func liveNodes(t *testing.T, count int) []*node.Node {
 	return nodes
 }
 
-func connect(t *testing.T, from, to *node.Node) {
+func connect(t testing.TB, from, to *node.Node) {
 	t.Helper()
 	if err := from.Connect(t.Context(), addrOf(t, to)); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func connect(t *testing.T, from, to *node.Node) {
 }
 
 // follow subscribes to events of a node.
-func follow(t *testing.T, n *node.Node, kinds ...node.EventKind) *node.Subscription {
+func follow(t testing.TB, n *node.Node, kinds ...node.EventKind) *node.Subscription {
 	t.Helper()
 	s, err := n.Subscribe(t.Context(), node.EventOptions{Kinds: kinds})
 	if err != nil {
@@ -108,7 +108,7 @@ func follow(t *testing.T, n *node.Node, kinds ...node.EventKind) *node.Subscript
 	return s
 }
 
-func next(t *testing.T, s *node.Subscription) node.Event {
+func next(t testing.TB, s *node.Subscription) node.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -120,7 +120,7 @@ func next(t *testing.T, s *node.Subscription) node.Event {
 }
 
 // until returns the first event that is wanted.
-func until(t *testing.T, s *node.Subscription, wanted func(node.Event) bool) node.Event {
+func until(t testing.TB, s *node.Subscription, wanted func(node.Event) bool) node.Event {
 	t.Helper()
 	for {
 		if e := next(t, s); wanted(e) {
@@ -143,7 +143,7 @@ func ended(equal bool) func(node.Event) bool {
 
 // inStep connects nodes and waits until each has had its saga about everything with
 // each other one.
-func inStep(t *testing.T, nodes []*node.Node) {
+func inStep(t testing.TB, nodes []*node.Node) {
 	t.Helper()
 	sagas := make([]*node.Subscription, len(nodes))
 	for i, n := range nodes {
@@ -162,7 +162,7 @@ func inStep(t *testing.T, nodes []*node.Node) {
 	}
 }
 
-func begin(t *testing.T, n *node.Node, ib string) ibgib.Addr {
+func begin(t testing.TB, n *node.Node, ib string) ibgib.Addr {
 	t.Helper()
 	return create(t, n, ibgib.FirstGenOptions{Ib: ib}).Addr
 }

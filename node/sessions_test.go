@@ -41,6 +41,8 @@ func syncs(t *testing.T, a, b *Node) SyncResult {
 	if err != nil || !res.Converged {
 		t.Fatalf("%+v, %v", res, err)
 	}
+	// The other side keeps its record when it has told how it went.
+	eventually(t, "the end on the other side", func() bool { return a.sagas.count()+b.sagas.count() == 0 })
 	return res
 }
 

@@ -19,7 +19,7 @@ func patch(name string, v ibgib.Value) ibgib.Mut8Options {
 	return ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: name, Value: v})}
 }
 
-func create(t *testing.T, n *node.Node, o ibgib.FirstGenOptions) node.Change {
+func create(t testing.TB, n *node.Node, o ibgib.FirstGenOptions) node.Change {
 	t.Helper()
 	c, err := n.Create(t.Context(), ibgib.Addr{}, o)
 	if err != nil {
