@@ -169,7 +169,7 @@ func (a *attack) begin() {
 	if err := a.stream.SetDeadline(time.Now().Add(patience)); err != nil {
 		a.Fatal(err)
 	}
-	a.in = bufio.NewReader(io.TeeReader(a.stream, &a.heard))
+	a.in = bufio.NewReader(io.TeeReader(a.stream, a.heard))
 }
 
 // say sends messages that are well formed. Whether the victim still listens does

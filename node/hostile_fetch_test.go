@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // liar is a provider that answers a question as it likes. It ends the stream when
 // answer returns false.
 type liar struct {
+	mu     sync.Mutex                 // guards what follows
 	blocks map[ibgib.Hash]ibgib.IbGib // the true ones
 	answer func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool
 }
@@ -51,7 +53,10 @@ func (l *liar) provide(t *testing.T) peer.AddrInfo {
 				}
 				_, _ = s.Write(append(binary.AppendUvarint(nil, uint64(len(out))), out...)) // who is gone needs none
 			}
-			if !l.answer(l, ask, send) {
+			l.mu.Lock()
+			now := &liar{blocks: l.blocks, answer: l.answer}
+			l.mu.Unlock()
+			if !now.answer(now, ask, send) {
 				return
 			}
 		}
@@ -191,7 +196,7 @@ func TestHostileProviders(t *testing.T) {
 	blocks := blocksOf(t, a, target)
 	for _, lie := range lies {
 		t.Run(lie.name, func(t *testing.T) {
-			l := &liar{blocks, lie.answer}
+			l := &liar{blocks: blocks, answer: lie.answer}
 			info := l.provide(t)
 			from := info.Addrs[0].String() + "/p2p/" + info.ID.String()
 			b := openHere(t)
@@ -226,12 +231,14 @@ func TestHostileProviders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			l.mu.Lock()
 			l.blocks, l.answer = nil, func(*liar, *protocol.Fetch, func(saga.Message)) bool {
 				if lie.mark == MarkLied {
 					t.Error("who has lied was asked again")
 				}
 				return false
 			}
+			l.mu.Unlock()
 			if res, err := b.Fetch(ctx, next.Addr, FetchOptions{}, nil); err != nil {
 				t.Fatalf("when nobody is named: %+v, %v", res, err)
 			}
@@ -245,7 +252,7 @@ func TestHostileHints(t *testing.T) {
 	a, _, frames, _ := archive(t, 700)
 	target := frames[699]
 	made := 0
-	l := &liar{blocksOf(t, a, target), func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
+	l := &liar{blocks: blocksOf(t, a, target), answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
 		for _, h := range ask.Wants {
 			if _, ok := l.blocks[h]; !ok { // a hint: more and more of what nobody needs
 				made++
@@ -271,7 +278,7 @@ func TestHostileDrip(t *testing.T) {
 	a, _, frames, at := archive(t, 200)
 	target := frames[199]
 	served := make(chan struct{})
-	l := &liar{blocksOf(t, a, target), func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
+	l := &liar{blocks: blocksOf(t, a, target), answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
 		if ask.Wants[0] != ask.Target {
 			<-served
 		}
@@ -294,7 +301,7 @@ func TestFetchResumes(t *testing.T) {
 	a, _, frames, at := archive(t, 300)
 	target := frames[299]
 	answers := 0
-	l := &liar{blocksOf(t, a, target), func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
+	l := &liar{blocks: blocksOf(t, a, target), answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
 		answers++
 		if answers > 3 {
 			return false

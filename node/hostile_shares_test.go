@@ -16,6 +16,7 @@ import (
 // that it is there, in all the bytes that come to it.
 func TestHostileMember(t *testing.T) {
 	r := newArena(t, func(*Node) {})
+	r.heard = new(hearing)
 	ours, err := r.victim.CreateShare(t.Context(), ShareOptions{Name: "ours", Members: []string{r.evil.ID().String()}})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +106,7 @@ func TestHostileMember(t *testing.T) {
 	} {
 		r.respond(t, r.evil, c)
 	}
-	got := r.heard.Bytes()
+	got := r.heard.got.Bytes()
 	for what, secret := range map[string][]byte{
 		"the text": []byte("nobody else may read"), "the id of the share": []byte(theirs.ID), "its name": []byte("theirs"),
 		"the address": []byte(head.Gib()),

@@ -42,7 +42,7 @@ type arena struct {
 	personas personas
 	meets    sync.Mutex // one attacker meets the victim at a time, which may have little patience
 
-	heard bytes.Buffer // all that attackers have got of the victim
+	heard *hearing // all that attackers have got of the victim; nil: nobody minds
 
 	cases   int
 	idle    int64 // live heap before all cases
@@ -94,6 +94,21 @@ func newArena(t *testing.T, change func(*Node)) *arena {
 	runtime.GC()
 	r.idle = liveHeap()
 	return r
+}
+
+// hearing keeps what several attackers hear; a nil one keeps nothing.
+type hearing struct {
+	mu  sync.Mutex
+	got bytes.Buffer
+}
+
+func (h *hearing) Write(b []byte) (int, error) {
+	if h == nil {
+		return len(b), nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.got.Write(b)
 }
 
 func openHere(t *testing.T) *Node {
