@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
@@ -11,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/protocol"
 )
 
@@ -84,7 +87,31 @@ func (n *Node) SetRates(rates protocol.Rates, limitLAN bool) error {
 
 // isUnlimited tells whether the rates do not hold for a remote address.
 func (n *Node) isUnlimited(remote ma.Multiaddr) bool {
-	return !n.limitLAN.Load() && n.isLocal(remote, true)
+	return !n.limitLAN.Load() && n.networks.have(remote)
+}
+
+// networks are those that this machine is in, its own addresses included, as they were
+// a moment ago: to ask the system takes some 0.1 ms, and each stream needs the answer.
+type networks struct {
+	mu      sync.Mutex
+	subnets dht.Subnets
+	read    time.Time
+}
+
+// networksFor is how long they are taken for current.
+const networksFor = time.Second
+
+func (x *networks) have(a ma.Multiaddr) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if time.Since(x.read) > networksFor {
+		subnets, err := dht.LocalSubnets(true)
+		if err != nil {
+			return false // and is asked again
+		}
+		x.subnets, x.read = subnets, time.Now()
+	}
+	return x.subnets.Has(a)
 }
 
 // managers make what enforces the limits in a host, which closes both.

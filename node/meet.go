@@ -229,18 +229,15 @@ func (n *Node) bind(m *protocol.Meeting, named ibgib.Addr) {
 // isNear tells whether a connection comes directly from a machine on a network
 // that this one is in.
 func (n *Node) isNear(c network.Conn) bool {
-	return !c.Stat().Limited && n.isLocal(c.RemoteMultiaddr(), onlyLoopback(n.listen))
-}
-
-// isLocal tells whether an address lies in a network that this machine is in;
-// loopback says whether its own addresses do.
-func (n *Node) isLocal(a ma.Multiaddr, loopback bool) bool {
-	subnets, err := dht.LocalSubnets(loopback)
+	if c.Stat().Limited {
+		return false
+	}
+	subnets, err := dht.LocalSubnets(onlyLoopback(n.listen))
 	if err != nil {
 		n.log.Warn("interfaces not read", "error", err)
 		return false
 	}
-	return subnets.Has(a)
+	return subnets.Has(c.RemoteMultiaddr())
 }
 
 // onlyLoopback tells whether a node was told to listen on loopback and nowhere

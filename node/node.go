@@ -56,6 +56,7 @@ type Node struct {
 	limits Limits
 	// limitLAN says whether wire.Throttle slows down peers on the local network.
 	limitLAN atomic.Bool
+	networks networks
 	auto     Live // as configured
 	strategy saga.Strategy
 	log      *slog.Logger
