@@ -17,6 +17,7 @@ import (
 	"github.com/ibgib/ibgib-node/node/internal/identity"
 	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
+	"github.com/ibgib/ibgib-node/timeline"
 )
 
 // sessions knows which peers have proved, on a connection that is still open, that they
@@ -329,12 +330,8 @@ func (s sealer) Check(ctx context.Context, last ibgib.Addr, item []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Clone().Accept(frame, keystone.VerbTranscript, last); err != nil {
-		return err
+	if genesis, ok := timeline.Claims(frame); !ok || genesis != s.with.peer.Genesis {
+		return &keystone.SessionError{Reason: keystone.ReasonBadProof, Detail: "the frame is of another keystone"}
 	}
-	if h.Len() >= identity.MaxSessionFrames {
-		return &keystone.SessionError{Reason: keystone.ReasonBadProof, Detail: "the session has too many frames"}
-	}
-	_, err = s.n.book.Extend(ctx, s.peer.String(), []ibgib.IbGib{frame})
-	return err
+	return s.n.book.Accept(ctx, s.peer.String(), frame, keystone.VerbTranscript, last)
 }

@@ -67,6 +67,31 @@ func (b *Book) Extend(ctx context.Context, from string, frames []ibgib.IbGib) (*
 	}
 }
 
+// Accept stores a frame of a session that the book knows if it is the next one and
+// claims verb about target; it is durable when Accept returns. What keystone.History.Accept
+// says of it is an error, as is a session of MaxSessionFrames, both
+// *keystone.SessionError; other errors are of the store, or ErrUnknown. from is the peer
+// that brought it.
+func (b *Book) Accept(ctx context.Context, from string, frame ibgib.IbGib, verb string, target ibgib.Addr) error {
+	genesis, _ := timeline.Claims(frame)
+	for {
+		was := b.history(genesis)
+		switch {
+		case was == nil:
+			return ErrUnknown
+		case was.Len() >= MaxSessionFrames:
+			return &keystone.SessionError{Reason: keystone.ReasonBadProof, Detail: "the session has too many frames"}
+		}
+		h := was.Clone()
+		if err := h.Accept(frame, verb, target); err != nil {
+			return err
+		}
+		if _, err := b.advance(ctx, from, genesis, was, h, []ibgib.IbGib{frame}); !errors.Is(err, errMeanwhile) {
+			return err
+		}
+	}
+}
+
 // judge returns the history with the frames that are new, up to the first that is
 // refused. was is nil for a keystone that is not known.
 func judge(was *keystone.History, frames []ibgib.IbGib) (h *keystone.History, added []ibgib.IbGib, err error) {
