@@ -72,7 +72,7 @@ type live struct {
 func newLive(n *Node, h host.Host, every time.Duration, sh *share) *live {
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	return &live{
-		n: n, host: h, number: sh.number, view: sh.view, core: scheduler.New(every, random.Float64),
+		n: n, host: h, number: sh.number, view: sh.view, core: scheduler.New(named(h.ID()), every, random.Float64),
 		in: make(chan scheduler.Event, 64), ended: make(chan struct{}),
 		peers: make(map[peer.ID]bool),
 	}

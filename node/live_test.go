@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -476,5 +477,51 @@ func TestLiveCloseLeavesNoGoroutine(t *testing.T) {
 		default:
 			runtime.Gosched()
 		}
+	}
+}
+
+// One change among more nodes than are told at once takes one saga for each node that
+// lacks it, and none of the nodes takes part in nearly all of them.
+func TestChangeAmongManyNodes(t *testing.T) {
+	const count = 11
+	nodes := liveNodes(t, count)
+	inStep(t, nodes)
+	events := make([]*node.Subscription, count)
+	for i, n := range nodes {
+		events[i] = follow(t, n, node.EventHeads, node.EventSaga)
+	}
+	note := begin(t, nodes[3], "note")
+	sagas, total := make([]int, count), 0
+	about := func(i int, e node.Event) bool {
+		if e.Kind == node.EventSaga && e.Saga.State == node.SagaBegun && e.Saga.Timelines > 0 {
+			sagas[i]++
+			total++
+		}
+		return false
+	}
+	for i, s := range events {
+		until(t, s, func(e node.Event) bool { return about(i, e) || isLatest(note)(e) })
+	}
+	// What came before is counted when a saga that is begun now has been told of.
+	for i, n := range nodes {
+		j := (i + 1) % count
+		res, err := n.Sync(t.Context(), nodes[j].PeerID().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range nodes {
+			if k == i || k == j {
+				until(t, events[k], func(e node.Event) bool {
+					return about(k, e) || e.Kind == node.EventSaga && e.Saga.State == node.SagaEnded && e.Saga.SagaID == res.SagaID
+				})
+			}
+		}
+	}
+	if total != 2*(count-1) {
+		t.Errorf("%d sagas, counted on both sides, for one change among %d nodes, want %d", total, count, 2*(count-1))
+	}
+	// Those at the distances 1, 2, 3, 4 and 8, and where the node has it from.
+	if most := slices.Max(sagas); most > 6 {
+		t.Errorf("a node took part in %d sagas for one change, want at most 6: %v", most, sagas)
 	}
 }

@@ -36,6 +36,7 @@ const (
 
 // A Core decides what a node syncs. It is for one goroutine.
 type Core struct {
+	self   Peer
 	period time.Duration
 	random func() float64
 
@@ -70,11 +71,11 @@ type want struct {
 	tried bool // since the list came
 }
 
-// New returns a Core for a node without peers. period is the time between sagas
-// about everything with one peer. random returns numbers from [0, 1).
-func New(period time.Duration, random func() float64) *Core {
+// New returns a Core for the node self, which has no peers yet. period is the time
+// between sagas about everything with one peer. random returns numbers from [0, 1).
+func New(self Peer, period time.Duration, random func() float64) *Core {
 	return &Core{
-		period: period, random: random,
+		self: self, period: period, random: random,
 		peers: make(map[Peer]*peer),
 		jobs:  make(map[Job]*job),
 		wants: make(map[ibgib.Hash]*want),
@@ -171,9 +172,20 @@ func (c *Core) connected(e Connected) {
 }
 
 func (c *Core) changed(e Changed) {
+	var peers []*peer
+	var ids []Peer
 	for _, p := range c.inTurn() {
 		if p.active() && !p.shut {
-			p.out.change(e, p.id, c.now, c.within(forwardWithin))
+			peers, ids = append(peers, p), append(ids, p.id)
+		}
+	}
+	soon := fan(c.self, ids)
+	for _, p := range peers {
+		if soon[p.id] {
+			p.out.change(e, p.id, c.now, c.now.Add(c.within(forwardWithin)))
+		} else {
+			later := c.now.Add(lazyAfter + c.within(time.Duration(len(ids))*lazyEach))
+			p.out.change(e, p.id, later, later)
 		}
 	}
 }
@@ -249,7 +261,7 @@ func (c *Core) ended(e Ended) {
 		if !p.active() {
 			break
 		}
-		p.out.uncover(j.covered, j.spill)
+		p.out.uncover(j.covered, j.spill, c.now)
 		for _, l := range j.lacking {
 			p.lackAgain(l)
 		}

@@ -14,8 +14,8 @@ const (
 	slowRate  = 10 * time.Millisecond
 	slowFirst = 20 * time.Millisecond
 	slowLast  = time.Second
-	// What came from another peer is told within forwardWithin: that peer may have
-	// told it too.
+	// What came from another peer is told within forwardWithin: whoever is told may
+	// hear it from that peer too.
 	forwardWithin = 20 * time.Millisecond
 )
 
@@ -23,12 +23,9 @@ const (
 // it knows of.
 type outbox struct {
 	roots rootSet
-	spill bool // more than that have changed
-	// own tells that some changed on this node, forwardAt when the others are to be
-	// told.
-	own       bool
-	forwardAt time.Time
-	moves     uint64 // that roots stand for, about
+	spill bool      // more than that have changed
+	dueAt time.Time // when roots are to be told
+	moves uint64    // that roots stand for, about
 
 	sent rootSet // of the notice that is on its way; nil: there is none
 
@@ -39,7 +36,7 @@ type outbox struct {
 }
 
 func (o *outbox) clear() {
-	o.roots, o.spill, o.own, o.moves, o.failures = make(rootSet), false, false, 0, 0
+	o.roots, o.spill, o.moves, o.failures = make(rootSet), false, 0, 0
 	o.at, o.pace = time.Time{}, 0
 	if o.sent != nil {
 		o.sent = make(rootSet) // it is on its way all the same
@@ -49,21 +46,20 @@ func (o *outbox) clear() {
 // busy tells whether a notice is on its way.
 func (o *outbox) busy() bool { return o.sent != nil }
 
-// change takes changes that a peer has to be told of, unless they came from it.
-func (o *outbox) change(e Changed, id Peer, now time.Time, delay time.Duration) {
+// change takes changes that a peer has to be told of, unless they came from it: by the
+// moment own if they were made on this node, else by the moment others.
+func (o *outbox) change(e Changed, id Peer, own, others time.Time) {
 	added := e.All
 	for _, change := range e.Changes {
-		if change.From == id {
+		switch {
+		case change.From == id:
 			continue
+		case change.From == "":
+			o.add(change.Root, own)
+		default:
+			o.add(change.Root, others)
 		}
 		added = true
-		if len(o.roots) == 0 && !o.own {
-			o.forwardAt = now.Add(delay)
-		}
-		if change.From == "" {
-			o.own = true
-		}
-		o.add(change.Root)
 	}
 	if e.All {
 		o.overflow()
@@ -73,9 +69,13 @@ func (o *outbox) change(e Changed, id Peer, now time.Time, delay time.Duration) 
 	}
 }
 
-func (o *outbox) add(root ibgib.Hash) {
+// add notes a timeline that is to be told by a moment, with all that wait.
+func (o *outbox) add(root ibgib.Hash, by time.Time) {
 	if o.spill {
 		return
+	}
+	if len(o.roots) == 0 || by.Before(o.dueAt) {
+		o.dueAt = by
 	}
 	o.roots.add(root)
 	if len(o.roots) > maxRoots {
@@ -96,11 +96,10 @@ func (o *outbox) when() (at time.Time, ok bool) {
 	if o.sent != nil || o.spill || len(o.roots) == 0 {
 		return at, false
 	}
-	at = o.at
-	if !o.own && o.forwardAt.After(at) {
-		at = o.forwardAt
+	if o.dueAt.After(o.at) {
+		return o.dueAt, true
 	}
-	return at, true
+	return o.at, true
 }
 
 // whole returns the moment for a saga about everything, if there is too much for
@@ -109,7 +108,7 @@ func (o *outbox) whole() (at time.Time, ok bool) { return o.at, o.spill }
 
 // send hands out a notice.
 func (o *outbox) send(now time.Time) []ibgib.Hash {
-	o.sent, o.roots, o.own = o.roots, make(rootSet), false
+	o.sent, o.roots = o.roots, make(rootSet)
 	o.slow(now)
 	return o.sent.sorted()
 }
@@ -138,10 +137,9 @@ func (o *outbox) handed(e Handed, now time.Time, after func(first, last time.Dur
 		o.at = now.Add(o.pace)
 		for _, root := range e.Left {
 			if sent.has(root) {
-				o.add(root)
+				o.add(root, now)
 			}
 		}
-		o.own = o.own || len(e.Left) > 0
 		return
 	case Busy:
 		o.at = after(busyFirst, busyLast, o.failures)
@@ -151,9 +149,8 @@ func (o *outbox) handed(e Handed, now time.Time, after func(first, last time.Dur
 		o.at = after(lostFirst, lostLast, o.failures)
 	}
 	o.failures++
-	o.own = true
 	for root := range sent {
-		o.add(root)
+		o.add(root, now)
 	}
 }
 
@@ -162,7 +159,7 @@ func (o *outbox) handed(e Handed, now time.Time, after func(first, last time.Dur
 func (o *outbox) cover(scope rootSet, now time.Time) (covered rootSet, spill bool) {
 	if scope == nil {
 		covered, spill = o.roots, o.spill
-		o.roots, o.spill, o.own = make(rootSet), false, false
+		o.roots, o.spill = make(rootSet), false
 		o.slow(now)
 		return covered, spill
 	}
@@ -177,15 +174,14 @@ func (o *outbox) cover(scope rootSet, now time.Time) (covered rootSet, spill boo
 }
 
 // uncover puts back what a saga has covered that failed.
-func (o *outbox) uncover(covered rootSet, spill bool) {
+func (o *outbox) uncover(covered rootSet, spill bool, now time.Time) {
 	if spill {
 		o.overflow()
 		return
 	}
 	for root := range covered {
-		o.add(root)
+		o.add(root, now)
 	}
-	o.own = o.own || len(covered) > 0
 }
 
 // restart begins the pace anew at the end of a saga.

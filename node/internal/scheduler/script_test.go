@@ -72,7 +72,7 @@ func firstDifference(got, want string) string {
 func play(t *testing.T, text string) string {
 	t.Helper()
 	s := &stage{t: t, random: 0.5, now: start}
-	s.core = scheduler.New(5*time.Minute, func() float64 { return s.random })
+	s.core = scheduler.New("self", 5*time.Minute, func() float64 { return s.random })
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "  ") {

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -40,6 +41,7 @@ type simNode struct {
 	own    map[scheduler.Peer]string
 	jobs   scheduler.Job
 	wakeAt time.Time
+	sagas  int // that it took part in
 }
 
 type simEvent struct {
@@ -72,7 +74,7 @@ func newNet(t *testing.T, seed uint64, nodes int) *net {
 		chance := rand.New(rand.NewPCG(seed, uint64(i)+2))
 		n.nodes = append(n.nodes, &simNode{
 			net: n, id: scheduler.Peer('A' + rune(i)),
-			core:  scheduler.New(5*time.Minute, chance.Float64),
+			core:  scheduler.New(scheduler.Peer('A'+rune(i)), 5*time.Minute, chance.Float64),
 			has:   make(map[ibgib.Hash]map[ibgib.Hash]bool),
 			links: make(map[scheduler.Peer]int),
 			own:   make(map[scheduler.Peer]string),
@@ -91,6 +93,14 @@ func newNet(t *testing.T, seed uint64, nodes int) *net {
 func (n *net) after(d time.Duration, do func()) {
 	n.order++
 	heap.Push(&n.queue, simEvent{n.now.Add(d), n.order, do})
+}
+
+// count begins to count anew.
+func (n *net) count() {
+	n.sagas, n.notices = 0, 0
+	for _, x := range n.nodes {
+		x.sagas = 0
+	}
 }
 
 // run lets time pass.
@@ -239,6 +249,8 @@ func (x *simNode) sync(a scheduler.Sync) {
 		return
 	}
 	n.sagas++
+	x.sagas++
+	y.sagas++
 	name := "scope"
 	for _, root := range scope {
 		name += string(root[:])
@@ -330,24 +342,76 @@ func (n *net) same() {
 }
 
 // A change in a full mesh costs one saga for each other node, and no pair tells
-// each other more than a few times.
+// each other more than a few times. Where there are many nodes, none syncs with more
+// than a few others for it.
 func TestChangeInAMesh(t *testing.T) {
 	for seed := range uint64(20) {
-		for _, size := range []int{2, 5, 20} {
+		for _, size := range []int{2, 5, 9, 20, 50} {
+			if size == 50 && seed >= 3 {
+				continue
+			}
 			n := newNet(t, seed, size)
 			n.mesh()
 			n.run(time.Minute)
-			n.sagas, n.notices = 0, 0
+			n.count()
 			n.nodes[size/2].change(hash("r"))
-			n.run(time.Second)
+			n.run(200 * time.Millisecond)
 			n.same()
+			early := n.notices
+			n.run(10 * time.Second)
 			if n.sagas != size-1 {
 				t.Errorf("seed %d: %d sagas for one change among %d nodes", seed, n.sagas, size)
 			}
-			if most := size - 1 + (size-1)*(size-2); n.notices > most {
+			fan, depth := size-1, 2.0
+			if size > 9 {
+				depth = math.Ceil(math.Log2(float64(size)) / 2)
+				fan = 3 * int(depth)
+			}
+			most := size * fan
+			if size <= 9 { // nobody tells the one that it has it from
+				most -= size - 1
+			}
+			if early > most {
+				t.Errorf("seed %d: %d notices at once for one change among %d nodes, want at most %d", seed, early, size, most)
+			}
+			if most := early + size*(size-1)/2; n.notices > most {
 				t.Errorf("seed %d: %d notices for one change among %d nodes, want at most %d", seed, n.notices, size, most)
 			}
+			for _, x := range n.nodes {
+				if x.sagas > fan+1 {
+					t.Errorf("seed %d: %s of %d nodes took part in %d sagas for one change, want at most %d", seed, x.id, size, x.sagas, fan+1)
+				}
+			}
 		}
+	}
+}
+
+// A change comes to all nodes of a large mesh, also if some have gone that the others
+// still count on, and if they are not connected with everyone.
+func TestChangeInALargeMesh(t *testing.T) {
+	for seed := range uint64(3) {
+		n := newNet(t, seed, 50)
+		n.mesh()
+		n.run(time.Minute)
+		for i, a := range n.nodes {
+			for _, b := range n.nodes[:i] {
+				if n.rnd.Float64() < 0.6 {
+					n.cut(a, b)
+				}
+			}
+		}
+		n.run(time.Second)
+		n.count()
+		n.nodes[7].change(hash("r"))
+		n.run(4 * time.Second)
+		n.same()
+		if n.sagas != 49 {
+			t.Errorf("seed %d: %d sagas for one change among 50 nodes", seed, n.sagas)
+		}
+		n.trouble = 0.3
+		n.nodes[9].change(hash("r"))
+		n.run(30 * time.Second)
+		n.same()
 	}
 }
 
@@ -375,7 +439,7 @@ func TestBurst(t *testing.T) {
 			n := newNet(t, 7, 2)
 			n.mesh()
 			n.run(time.Minute)
-			n.sagas, n.notices = 0, 0
+			n.count()
 			for i := range changes {
 				n.nodes[0].change(hash(fmt.Sprint("r", i%timelines)))
 				n.run(gap)
