@@ -29,6 +29,9 @@ go vet ./...
 step go mod tidy
 go mod tidy -diff
 
+step "scripts/reference, a module of its own"
+(cd scripts/reference && go vet ./... && go mod tidy -diff && go test ./...)
+
 step staticcheck
 go run "$staticcheck" ./...
 

@@ -181,10 +181,11 @@ func (c *Core) changed(e Changed) {
 	}
 	soon := fan(c.self, ids)
 	for _, p := range peers {
-		if soon[p.id] {
+		p.later = !soon[p.id] && !p.graft.until.After(c.now)
+		if !p.later {
 			p.out.change(e, p.id, c.now, c.now.Add(c.within(forwardWithin)))
 		} else {
-			later := c.now.Add(lazyAfter + c.within(time.Duration(len(ids))*lazyEach))
+			later := c.now.Add(p.graft.delay() + c.within(time.Duration(len(ids))*lazyEach))
 			p.out.change(e, p.id, later, later)
 		}
 	}
@@ -220,6 +221,7 @@ func (c *Core) began(e Began) {
 	j := &job{peer: p, began: c.now, oneWay: e.OneWay}
 	if len(e.Roots) > 0 {
 		j.roots = newRootSet(e.Roots)
+		p.graft.needed(c.now)
 	}
 	p.open(c.now)
 	c.start(e.Job, j)
@@ -352,6 +354,9 @@ func (c *Core) takeAll(p *peer) {
 func (c *Core) notify(p *peer) {
 	at, ok := p.out.when()
 	if ok && p.sagas == 0 && c.due(at) {
+		if p.later {
+			p.graft.told()
+		}
 		c.work = append(c.work, Notify{Peer: p.id, Roots: p.out.send(c.now)})
 	}
 }

@@ -12,9 +12,9 @@
 //     everything, and another one now and then. Who dialled goes first.
 //   - What changes here is told to every other peer that is connected: a notice of
 //     timelines. It goes to nobody from whom it came. A few peers are told at once; of
-//     many, those of the fan, and the others somewhat later unless both sides have
-//     learned by then that they have the same. So a change spreads like a tree, along
-//     nodes that have it, and no node syncs with all others for it.
+//     many, those of the fan, and the others later, for which it is news if they have
+//     nobody else to tell them: then they belong to the fan. So a change spreads like a
+//     tree, along nodes that have it, and no node syncs with all others for it.
 //   - What a peer names and this node lacks is fetched from it by a saga about just
 //     those timelines, unless one with another peer brings them already.
 //   - Beside a saga or a notice that is under way with a peer nothing else begins

@@ -10,10 +10,14 @@ const (
 	few = 8
 	// fanBase is the base of the distances in a fan.
 	fanBase = 4
-	// Who is not in the fan is told lazyAfter, and up to lazyEach for each peer, after
-	// the change, unless the two have learned by then that both have it.
-	lazyAfter = time.Second
-	lazyEach  = 20 * time.Millisecond
+	// A peer that is not in the fan is told after lazyFirst, and up to lazyEach for each
+	// peer, unless the two have learned by then that both have the same. Each time that
+	// this was no news to it, the next time comes after twice as long, up to lazyLast.
+	lazyFirst, lazyLast = time.Second, 32 * time.Second
+	lazyEach            = 20 * time.Millisecond
+	// graftedFor is how long a peer to which it was news is told at once: it has nobody
+	// else who tells it.
+	graftedFor = 10 * time.Minute
 )
 
 // fan returns which of its peers a node tells of a change at once: all if they are few.
@@ -22,7 +26,8 @@ const (
 // et al., 2001) with base 4. If everyone is connected with everyone, a change comes to n
 // nodes in log4 n hops, no node tells, or serves, more than 3 log4 n others for it, and
 // each is told by as many, so some may fail. Where views of the ring differ, or nodes are
-// gone, whoever was left out is told later.
+// gone, whoever was left out is told later, and then belongs to the fan for a while, as
+// edges are grafted to a tree by Plumtree (Leitão et al., 2007).
 func fan(self Peer, peers []Peer) map[Peer]bool {
 	told := make(map[Peer]bool)
 	if len(peers) <= few {
@@ -40,4 +45,25 @@ func fan(self Peer, peers []Peer) map[Peer]bool {
 		}
 	}
 	return told
+}
+
+// graft is what is known of a peer outside the fan.
+type graft struct {
+	until time.Time // it is told at once until then
+	vain  int       // notices in a row that came later and were no news to it
+}
+
+// told notes that the peer is told something later than others.
+func (g *graft) told() { g.vain++ }
+
+// needed notes that the peer asks for what this node has told it.
+func (g *graft) needed(now time.Time) {
+	if g.vain > 0 || g.until.After(now) {
+		*g = graft{until: now.Add(graftedFor)}
+	}
+}
+
+// delay returns how long the next notice waits.
+func (g *graft) delay() time.Duration {
+	return min(lazyFirst<<min(g.vain, 10), lazyLast)
 }

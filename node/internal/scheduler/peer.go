@@ -20,6 +20,9 @@ type peer struct {
 	wholeBegan time.Time // the last one; zero: none yet
 	turn       time.Time // when a saga with it was last handed out
 
+	later bool // it is told of the last change later than others
+	graft graft
+
 	out     outbox
 	lacking map[ibgib.Hash][]ibgib.Hash // heads that it has named, by root
 }
@@ -29,7 +32,7 @@ func (p *peer) active() bool { return p.connected && p.trusted }
 
 // forget drops what a connection was about.
 func (p *peer) forget() {
-	p.shut = false
+	p.shut, p.later, p.graft = false, false, graft{}
 	p.lacking = make(map[ibgib.Hash][]ibgib.Hash)
 	p.out.clear()
 }

@@ -415,6 +415,57 @@ func TestChangeInALargeMesh(t *testing.T) {
 	}
 }
 
+// A node that hangs on another one only, which has many other peers, hears of a change
+// later the first time, and at once from then on.
+func TestGraft(t *testing.T) {
+	n := newNet(t, 3, 30)
+	n.mesh()
+	n.run(time.Minute)
+	only, x := n.nodes[0], n.nodes[6] // not at 1, 2, 3, 4, 8, 12, 16
+	for _, other := range n.nodes[1:] {
+		if other != x {
+			n.cut(x, other)
+		}
+	}
+	n.run(time.Second)
+	has := func(name string) bool { return len(x.has[hash(name)]) > 0 }
+	for i := range 3 {
+		name := fmt.Sprint("r", i)
+		n.nodes[20].change(hash(name))
+		n.run(200 * time.Millisecond)
+		if got, want := has(name), i > 0; got != want {
+			t.Errorf("change %d: has it at once: %t, want %t", i, got, want)
+		}
+		n.run(3 * time.Second)
+		n.same()
+		if n.nodes[20].has[hash(name)] == nil || !has(name) || len(only.has[hash(name)]) == 0 {
+			t.Errorf("change %d has not arrived", i)
+		}
+	}
+}
+
+// Among many nodes that are all connected, a stream of changes costs little more than
+// the notices of the fan.
+func TestChangesInALargeMesh(t *testing.T) {
+	const size, changes, fan = 50, 60, 9
+	n := newNet(t, 1, size)
+	n.mesh()
+	n.run(time.Minute)
+	n.count()
+	for i := range changes {
+		n.nodes[i*7%size].change(hash(fmt.Sprint("r", i)))
+		n.run(time.Second)
+	}
+	n.same()
+	if n.sagas != changes*(size-1) {
+		t.Errorf("%d sagas for %d changes among %d nodes", n.sagas, changes, size)
+	}
+	// One more for each pair after 1, 2, 4, 8 and so on seconds.
+	if most := changes*size*fan + 7*size*(size-1)/2; n.notices > most {
+		t.Errorf("%d notices for %d changes among %d nodes, want at most %d", n.notices, changes, size, most)
+	}
+}
+
 // A change goes down a chain of nodes.
 func TestChangeInAChain(t *testing.T) {
 	n := newNet(t, 1, 10)
