@@ -138,17 +138,22 @@ func peerOf(snap snapshot, number uint32, names map[uint32]string) (string, erro
 // since the last one was taken: one value, however many commits there were. The
 // channel is closed when the store is; stop ends the watch before that.
 func (v *View) Watch() (moved <-chan struct{}, stop func()) {
-	return v.s.watches.add(v.share)
+	return v.s.watches.add(func(share Share) bool { return share == v.share })
 }
 
-// watches are the channels of Watch.
+// WatchAll is Watch for all shares, the local area left out.
+func (s *Store) WatchAll() (moved <-chan struct{}, stop func()) {
+	return s.watches.add(func(share Share) bool { return share != LocalArea })
+}
+
+// watches are the channels of Watch and WatchAll, and which shares each is about.
 type watches struct {
-	mu      sync.Mutex
-	closed  bool
-	byShare map[Share]map[chan struct{}]bool
+	mu     sync.Mutex
+	closed bool
+	about  map[chan struct{}]func(Share) bool
 }
 
-func (w *watches) add(share Share) (<-chan struct{}, func()) {
+func (w *watches) add(about func(Share) bool) (<-chan struct{}, func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := make(chan struct{}, 1)
@@ -156,14 +161,11 @@ func (w *watches) add(share Share) (<-chan struct{}, func()) {
 		close(c)
 		return c, func() {}
 	}
-	if w.byShare[share] == nil {
-		w.byShare[share] = make(map[chan struct{}]bool)
-	}
-	w.byShare[share][c] = true
+	w.about[c] = about
 	return c, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.byShare[share], c)
+		delete(w.about, c)
 	}
 }
 
@@ -171,25 +173,26 @@ func (w *watches) add(share Share) (<-chan struct{}, func()) {
 func (w *watches) moved(share Share) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.signal(share)
+	for c, about := range w.about {
+		if about(share) {
+			signal(c)
+		}
+	}
 }
 
 // repaired tells all, since the change log may have begun anew.
 func (w *watches) repaired() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for share := range w.byShare {
-		w.signal(share)
+	for c := range w.about {
+		signal(c)
 	}
 }
 
-// signal is moved, with w.mu held.
-func (w *watches) signal(share Share) {
-	for c := range w.byShare[share] {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -198,10 +201,8 @@ func (w *watches) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	for _, set := range w.byShare {
-		for c := range set {
-			close(c)
-		}
+	for c := range w.about {
+		close(c)
 	}
-	clear(w.byShare)
+	clear(w.about)
 }

@@ -181,7 +181,7 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		forgotten: make(map[Share]map[ibgib.Hash]bool),
 		erased:    make(map[Share]bool),
 		holds:     holds{byID: make(map[uint64]*hold)},
-		watches:   watches{byShare: make(map[Share]map[chan struct{}]bool)},
+		watches:   watches{about: make(map[chan struct{}]func(Share) bool)},
 		maxPins:   opts.PeerPins,
 		pinned:    make(map[uint32]int),
 	}

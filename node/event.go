@@ -1,10 +1,6 @@
 package node
 
 import (
-	"encoding/hex"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -29,7 +25,8 @@ const (
 // which belongs to the kind.
 type Event struct {
 	// ID is the place behind the event, to go on from (EventOptions.Since), in the
-	// log of the heads that moved. Events of other kinds are not kept and have none.
+	// logs of the heads that moved in each share. Events of other kinds are not kept
+	// and have none.
 	ID   string    `json:"id,omitempty"`
 	Kind EventKind `json:"kind"`
 	Time time.Time `json:"time"` // of heads: when the newest head came into the store
@@ -112,26 +109,8 @@ type MissedEvent struct {
 	Log bool `json:"log,omitempty"`
 }
 
-// placeID returns a place as an event ID: the epoch in hex, a dash, the sequence.
-func placeID(p blockstore.Place) string {
-	return hex.EncodeToString(p.Epoch[:]) + "-" + strconv.FormatUint(p.Seq, 10)
-}
-
-func parsePlaceID(id string) (p blockstore.Place, err error) {
-	epoch, seq, _ := strings.Cut(id, "-")
-	b, err := hex.DecodeString(epoch)
-	if err == nil {
-		p.Seq, err = strconv.ParseUint(seq, 10, 64)
-	}
-	if err != nil || len(b) != len(p.Epoch) {
-		return p, fmt.Errorf("%w: %q is no event id", ErrInput, shorten(id))
-	}
-	p.Epoch = [16]byte(b)
-	return p, nil
-}
-
-func headsEvent(c blockstore.Change) *HeadsEvent {
-	e := &HeadsEvent{Timeline: timelineOf(c.Entry), Stone: c.Stone}
+func headsEvent(c blockstore.Change, in *share) *HeadsEvent {
+	e := &HeadsEvent{Timeline: located{c.Entry, in}.timeline(), Stone: c.Stone}
 	if len(c.Origins) > 0 {
 		e.From = c.Origins[c.Newest].Peer
 	}

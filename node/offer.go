@@ -92,7 +92,7 @@ func (n *Node) placeOf(ctx context.Context, sh *share) (blockstore.Place, error)
 }
 
 // offerMoved offers what has changed in a share since a place to the other shares that
-// list it, and tells those who follow the events of what has changed in a named one.
+// list it.
 func (n *Node) offerMoved(ctx context.Context, sh *share, since blockstore.Place) error {
 	if since == (blockstore.Place{}) {
 		return nil
@@ -103,11 +103,6 @@ func (n *Node) offerMoved(ctx context.Context, sh *share, since blockstore.Place
 		}
 		if err != nil {
 			return err
-		}
-		if sh.isNamed() {
-			e := headsEvent(c)
-			e.Share = sh.Name
-			n.events.publish(Event{Kind: EventHeads, Heads: e})
 		}
 		if err := n.offerEntry(ctx, sh, c.Entry, false); err != nil {
 			return err
@@ -138,8 +133,7 @@ func (n *Node) offerEntry(ctx context.Context, from *share, e blockstore.Entry, 
 }
 
 // offerRoot offers a timeline that has just been changed here to the other shares that
-// list it, and tells those who follow the events of a change in a named one. What is held
-// back is no error.
+// list it. What is held back is no error.
 func (n *Node) offerRoot(ctx context.Context, from *share, root ibgib.Hash) error {
 	if len(n.shares.list()) == 0 {
 		return nil
@@ -147,10 +141,6 @@ func (n *Node) offerRoot(ctx context.Context, from *share, root ibgib.Hash) erro
 	e, ok, err := from.view.Entry(ctx, root)
 	if err != nil || !ok {
 		return err
-	}
-	if from.isNamed() {
-		told := located{e, from}.timeline()
-		n.events.publish(Event{Kind: EventHeads, Heads: &HeadsEvent{Timeline: told, Stone: e.Stone}})
 	}
 	return n.offerEntry(ctx, from, e, false)
 }

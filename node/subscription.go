@@ -50,8 +50,8 @@ type Subscription struct {
 	missed uint64
 	once   sync.Once
 
-	at      blockstore.Place // behind what has been read
-	behind  bool             // there may be more to read
+	at      places // behind what has been read
+	behind  bool   // there may be more to read
 	pending []Event
 }
 
@@ -83,13 +83,13 @@ func (n *Node) subscribe(ctx context.Context, o EventOptions) (*Subscription, er
 	}
 	var err error
 	if o.Since != "" {
-		if s.at, err = parsePlaceID(o.Since); err != nil {
+		if s.at, err = parsePlaces(o.Since); err != nil {
 			return nil, err
 		}
 	}
-	s.moved, s.stop = n.view.Watch()
+	s.moved, s.stop = n.store.WatchAll()
 	if o.Since == "" {
-		s.at, err = n.view.Place(ctx)
+		s.at, err = n.ends(ctx)
 	}
 	if err == nil {
 		err = n.events.add(s)
@@ -98,7 +98,7 @@ func (n *Node) subscribe(ctx context.Context, o EventOptions) (*Subscription, er
 		s.stop()
 		return nil, err
 	}
-	s.pending = []Event{{ID: placeID(s.at), Kind: EventReady, Time: n.now().UTC()}}
+	s.pending = []Event{{ID: s.at.id(), Kind: EventReady, Time: n.now().UTC()}}
 	return s, nil
 }
 
@@ -164,32 +164,29 @@ func (s *Subscription) Try(ctx context.Context) (e Event, ok bool, err error) {
 	return Event{}, false, nil
 }
 
-// read takes the next page of the change log.
+// read takes the next page of the change logs, one share after the other.
 func (s *Subscription) read(ctx context.Context) error {
 	if !s.wants(EventHeads) && !s.wants(EventConflict) && !s.wants(EventResolved) {
 		s.behind = false
 		return nil
 	}
-	count := 0
-	for c, err := range s.n.view.Changes(ctx, s.at) {
+	shares := s.n.shares.all()
+	s.at.keep(shares)
+	left := headsPage
+	for _, sh := range shares {
+		err := s.readShare(ctx, sh, &left)
 		switch {
+		case errors.Is(err, blockstore.ErrOtherLog) && s.n.shares.current(sh) == nil:
+			continue // it has just been deleted
 		case errors.Is(err, blockstore.ErrOtherLog):
-			if s.at, err = s.n.view.Place(ctx); err != nil {
+			if s.at, err = s.n.ends(ctx); err != nil {
 				return err
 			}
 			s.pending = append(s.pending, s.gap(MissedEvent{Log: true}))
 			return nil
 		case errors.Is(err, blockstore.ErrClosed):
 			return ErrClosed
-		case err != nil:
-			return err
-		}
-		if count == headsPage {
-			return nil
-		}
-		count++
-		s.at.Seq = c.Seq
-		if err := s.tell(ctx, c); err != nil {
+		case err != nil || left == 0:
 			return err
 		}
 	}
@@ -197,9 +194,24 @@ func (s *Subscription) read(ctx context.Context) error {
 	return nil
 }
 
-// tell makes the events of one change. The last one has the ID.
-func (s *Subscription) tell(ctx context.Context, c blockstore.Change) error {
-	e := Event{Time: c.At, Heads: headsEvent(c)}
+// readShare takes at most left changes of one share, and counts them off.
+func (s *Subscription) readShare(ctx context.Context, sh *share, left *int) error {
+	for c, err := range sh.view.Changes(ctx, s.at.of(sh.number)) {
+		if err != nil || *left == 0 {
+			return err
+		}
+		*left--
+		s.at.seqs[sh.number] = c.Seq
+		if err := s.tell(ctx, sh, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell makes the events of one change in a share. The last one has the ID.
+func (s *Subscription) tell(ctx context.Context, sh *share, c blockstore.Change) error {
+	e := Event{Time: c.At, Heads: headsEvent(c, sh)}
 	kinds := []EventKind{EventHeads}
 	switch {
 	case len(c.Heads) > 1 && !c.Merged:
@@ -221,13 +233,13 @@ func (s *Subscription) tell(ctx context.Context, c blockstore.Change) error {
 		}
 	}
 	if len(s.pending) > first {
-		s.pending[len(s.pending)-1].ID = placeID(s.at)
+		s.pending[len(s.pending)-1].ID = s.at.id()
 	}
 	return nil
 }
 
 func (s *Subscription) gap(m MissedEvent) Event {
-	return Event{ID: placeID(s.at), Kind: EventMissed, Time: s.n.now().UTC(), Missed: &m}
+	return Event{ID: s.at.id(), Kind: EventMissed, Time: s.n.now().UTC(), Missed: &m}
 }
 
 func (s *Subscription) takeMissed() uint64 {

@@ -206,3 +206,78 @@ func TestSubscriptionsEnd(t *testing.T) {
 		t.Error("a subscription to a closed node")
 	}
 }
+
+// What moves in a named share is told, and told again from an earlier event on, as it is
+// of the default share, also by a program that has been started again. A share that has
+// been deleted is passed over.
+func TestEventsOfShares(t *testing.T) {
+	dir := t.TempDir()
+	n := openNodeAt(t, dir)
+	newShare := func(name string) {
+		t.Helper()
+		if _, err := n.CreateShare(t.Context(), node.ShareOptions{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type told struct {
+		share  string
+		latest ibgib.Addr
+	}
+	take := func(s *node.Subscription, want ...told) (id string) {
+		t.Helper()
+		for _, w := range want {
+			e := next(t, s)
+			if e.Kind != node.EventHeads || e.ID == "" || (told{e.Heads.Share, e.Heads.Latest}) != w {
+				t.Fatalf("event %+v, %+v, want %+v", e, e.Heads, w)
+			}
+			id = e.ID
+		}
+		nothing(t, s)
+		return id
+	}
+	since := func(id string) *node.Subscription {
+		t.Helper()
+		s := subscribe(t, n, node.EventOptions{Since: id})
+		if e := next(t, s); e.Kind != node.EventReady || e.ID != id {
+			t.Fatalf("since %s: first event %+v", id, e)
+		}
+		return s
+	}
+
+	newShare("family")
+	before := createIn(t, n, "family", "before").Addr
+	s := subscribe(t, n, node.EventOptions{})
+	ready := next(t, s).ID
+	secret := createIn(t, n, "family", "secret")
+	first := take(s, told{"family", secret.Addr})
+	open := createIn(t, n, "", "open").Addr
+	newShare("club") // while somebody listens
+	plan := createIn(t, n, "club", "plan").Addr
+	changed := set(t, n, secret.Tjp, "changed").Addr
+	last := take(s, told{"", open}, told{"family", changed}, told{"club", plan})
+
+	take(since(ready), told{"", open}, told{"family", changed}, told{"club", plan})
+	take(since(first), told{"", open}, told{"family", changed}, told{"club", plan})
+	take(since(last))
+	epoch, _, _ := strings.Cut(ready, "-")
+	take(since(epoch+"-0"), told{"", open}, told{"family", before}, told{"family", changed}, told{"club", plan})
+
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openNodeAt(t, dir)
+	take(since(first), told{"", open}, told{"family", changed}, told{"club", plan})
+	s = since(last)
+	if err := n.DeleteShare(t.Context(), "family"); err != nil {
+		t.Fatal(err)
+	}
+	plan2 := createIn(t, n, "club", "plan 2").Addr
+	take(s, told{"club", plan2})
+	take(since(first), told{"", open}, told{"club", plan}, told{"club", plan2})
+
+	for _, id := range []string{last + ".", last + ".x-1", last + ".1", last + ".1-x", last + strings.Repeat(".1-1", 300)} {
+		if _, err := n.Subscribe(t.Context(), node.EventOptions{Since: id}); !errors.Is(err, node.ErrInput) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}

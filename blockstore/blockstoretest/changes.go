@@ -184,6 +184,18 @@ func testWatch(t *testing.T, s *blockstore.Store) {
 	}
 	stop()
 
+	// A watch of all shares tells of each of them, but not of the local area.
+	moved, stop = s.WatchAll()
+	for _, share := range []blockstore.Share{blockstore.DefaultShare, 7, blockstore.LocalArea} {
+		if _, _, err := s.Apply(ctx, share, blockstore.Origin{}, m.Timeline(t, fmt.Sprint("in ", share))); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := told(), share != blockstore.LocalArea; got != want {
+			t.Errorf("share %d: told %t, want %t", share, got, want)
+		}
+	}
+	stop()
+
 	// A watch and the change log together miss nothing.
 	const changes = 200
 	since := place(t, s)
