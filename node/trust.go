@@ -337,7 +337,7 @@ func (t *trust) change(p peer.ID, op TrustOperation, g grant) TrustChange {
 func (t *trust) changes() []TrustChange {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := slices.Clone(t.log)
+	list := append([]TrustChange{}, t.log...)
 	slices.Reverse(list)
 	return list
 }

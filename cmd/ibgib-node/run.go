@@ -25,9 +25,10 @@ func runCommand(c *cli) *cobra.Command {
 		Use:   "run",
 		Short: "Run the node until it is stopped",
 		Long: `Runs the node: it listens for others, serves syncs with those it trusts, and
-serves the other commands by its control API. When it is ready it prints one
-line to standard output, the word ready, its peer id and its addresses; its log
-goes to standard error. Ctrl-C or SIGTERM stops it in good order.
+serves the other commands by its control API, which describes itself at
+/api/v1/openapi.yaml. When it is ready it prints one line to standard output, the
+word ready, its peer id and its addresses; its log goes to standard error. Ctrl-C
+or SIGTERM stops it in good order.
 
 With nodes that it trusts, and that trust it, it keeps in step as long as they are
 connected: what changes on one appears on the others at once. --no-live leaves

@@ -19,5 +19,7 @@
 // ids, which are places in the change log of the store, so a client goes on where
 // it was (since=ID or Last-Event-ID), also after a restart.
 //
+// openapi.yaml describes all of it; GET /openapi.yaml serves it.
+//
 // Callers: cmd/ibgib-node.
 package api
