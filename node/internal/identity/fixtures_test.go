@@ -140,6 +140,13 @@ func (o open) frames(t testing.TB) []ibgib.IbGib {
 func (h home) copyTo(t testing.TB) home {
 	t.Helper()
 	to := home{t.TempDir(), h.key}
+	h.copyOver(t, to)
+	return to
+}
+
+// copyOver makes the directory of another home of this one's.
+func (h home) copyOver(t testing.TB, to home) {
+	t.Helper()
 	if err := os.CopyFS(to.dir, os.DirFS(h.dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -154,5 +161,4 @@ func (h home) copyTo(t testing.TB) home {
 			t.Fatal(err)
 		}
 	}
-	return to
 }

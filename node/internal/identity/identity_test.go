@@ -122,6 +122,39 @@ func TestCopySignsNothing(t *testing.T) {
 	}
 }
 
+// What is restored where the directory was deleted is no less a copy: file systems give
+// the number of a folder that was deleted to the next one.
+func TestRestoredInTheSamePlaceSignsNothing(t *testing.T) {
+	h := newHome(t)
+	restore := func(from home) open {
+		t.Helper()
+		if err := os.RemoveAll(h.dir); err != nil {
+			t.Fatal(err)
+		}
+		from.copyOver(t, h)
+		return h.open(t)
+	}
+	o := h.open(t)
+	first := o.sign(t, 1)
+	o.shut(t)
+	o = restore(h.copyTo(t)) // so that all folders are made in the same order
+	if ok, err := o.Confirm(first.Addr()); !ok || err != nil {
+		t.Fatalf("not confirmed: %v", err)
+	}
+	o.shut(t)
+	kept := h.copyTo(t)
+	o = h.open(t)
+	o.sign(t, 2)
+	o.shut(t)
+	for range 5 { // the number is not always given again at once
+		o = restore(kept)
+		if _, err := o.Sign(ctx, request(t, 3)); !errors.Is(err, identity.ErrUnconfirmed) {
+			t.Fatalf("a restored directory signs: %v", err)
+		}
+		o.shut(t)
+	}
+}
+
 // An old copy learns from a peer what it has signed since, then goes on.
 func TestOldCopyCatchesUp(t *testing.T) {
 	h := newHome(t)
