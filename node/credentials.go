@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -18,13 +19,13 @@ import (
 // for their keystones: the frames that the other lacks of their primary and of the
 // session between the two, which has signed the nonces of the meeting.
 
-// session is Session of protocol.Self: what this node says to a peer of the keystones
+// session makes Session of protocol.Self: what this node says to a peer of the keystones
 // between them. It says nothing to one that it does not trust.
-func (n *Node) session(ctx context.Context, p peer.ID) protocol.Session {
+func (n *Node) session(ctx context.Context, h host.Host, p peer.ID) protocol.Session {
 	if _, trusted := n.trust.trusts(p); !trusted {
 		return protocol.Session{}
 	}
-	genesis, err := n.sessions.own.Renew(ctx, p.String())
+	genesis, err := n.renew(ctx, h, p)
 	if err != nil {
 		n.log.Info("this node cannot prove to a peer who it is", "peer", p, "error", err)
 		return protocol.Session{}
@@ -46,12 +47,12 @@ func (n *Node) newest(genesis ibgib.Addr) ibgib.Hash {
 // exchange shows the other side of a meeting this node's credentials and takes those of
 // the other side: the initiator shows first. It does nothing in a meeting without
 // sessions. An error ends the meeting.
-func (n *Node) exchange(ctx context.Context, m *protocol.Meeting, initiator bool) error {
+func (n *Node) exchange(ctx context.Context, h host.Host, m *protocol.Meeting, initiator bool) error {
 	if !m.HasSessions() {
 		return nil
 	}
 	if initiator {
-		if err := n.showCredentials(ctx, m); err != nil {
+		if err := n.showCredentials(ctx, h, m); err != nil {
 			return err
 		}
 	}
@@ -63,24 +64,31 @@ func (n *Node) exchange(ctx context.Context, m *protocol.Meeting, initiator bool
 		return sessionFailure(err)
 	}
 	if !initiator {
-		return n.showCredentials(ctx, m)
+		return n.showCredentials(ctx, h, m)
 	}
 	return nil
 }
 
 // showCredentials sends the credentials of this node, after it has signed the nonces of
 // the meeting. Once on a connection is enough.
-func (n *Node) showCredentials(ctx context.Context, m *protocol.Meeting) error {
+func (n *Node) showCredentials(ctx context.Context, h host.Host, m *protocol.Meeting) error {
 	session, err := ibgib.ParseAddr(m.Said().Genesis)
 	if err != nil {
 		return err
 	}
 	if !n.sessions.hasTaken(m.Peer, shown{m.Conn(), session}) {
+		if err := n.hearOut(ctx, h, m, session); err != nil {
+			return err
+		}
 		target, err := n.connection(m)
 		if err != nil {
 			return err
 		}
-		if _, err := n.sessions.own.Sign(ctx, m.Peer.String(), session, keystone.Claim{Verb: keystone.VerbConnect, Target: target}); err != nil {
+		_, err = n.sessions.own.Sign(ctx, m.Peer.String(), session, keystone.Claim{Verb: keystone.VerbConnect, Target: target})
+		if errors.Is(err, identity.ErrNoSession) {
+			return sessionFailure(&keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: "this node has given up the session that it has named; the next meeting begins another", Err: err})
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -121,7 +121,7 @@ func (n *Node) welcome(h host.Host) func(context.Context, *protocol.Meeting) {
 		}
 		fresh := n.redeemed(m)
 		fresh = n.judge(m) || fresh
-		err := n.conclude(ctx, m, false)
+		err := n.conclude(ctx, h, m, false)
 		if fresh {
 			n.trust.changed(m.Peer, PeerTrusted)
 		}
@@ -133,7 +133,7 @@ func (n *Node) welcome(h host.Host) func(context.Context, *protocol.Meeting) {
 func (n *Node) greet(ctx context.Context, h host.Host, to peer.AddrInfo) error {
 	end := n.sessions.begin(to.ID)
 	defer end()
-	m, err := protocol.Meet(ctx, h, to, n.introduction(), n.wire)
+	m, err := protocol.Meet(ctx, h, to, n.introduction(h), n.wire)
 	if err != nil {
 		var e *saga.Error
 		if errors.As(err, &e) && e.Remote {
@@ -144,7 +144,7 @@ func (n *Node) greet(ctx context.Context, h host.Host, to peer.AddrInfo) error {
 		return err
 	}
 	fresh := n.judge(m)
-	err = n.conclude(ctx, m, true)
+	err = n.conclude(ctx, h, m, true)
 	if fresh {
 		n.trust.changed(m.Peer, PeerTrusted)
 	}
@@ -154,10 +154,10 @@ func (n *Node) greet(ctx context.Context, h host.Host, to peer.AddrInfo) error {
 }
 
 // conclude lets both sides of a meeting prove who they are, and ends it.
-func (n *Node) conclude(ctx context.Context, m *protocol.Meeting, initiator bool) error {
+func (n *Node) conclude(ctx context.Context, h host.Host, m *protocol.Meeting, initiator bool) error {
 	end := n.sessions.begin(m.Peer)
 	defer end()
-	err := n.exchange(ctx, m, initiator)
+	err := n.exchange(ctx, h, m, initiator)
 	if err == nil {
 		err = m.End(ctx)
 	} else {

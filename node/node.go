@@ -286,7 +286,7 @@ func (n *Node) start(ctx context.Context) error {
 	// Before others can connect.
 	handlers := protocol.Handlers{
 		Authorize: n.authorize(h), Saga: n.serve, Notice: ignoreNotice,
-		Meet: n.welcome(h), Self: n.introduction(), Keystone: n.answerKeystone, Vouch: n.vouchFor,
+		Meet: n.welcome(h), Self: n.introduction(h), Keystone: n.answerKeystone, Vouch: n.vouchFor,
 	}
 	if !n.auto.Off {
 		follow := func(sh *share) (*live, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -69,7 +70,7 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 		return err
 	}
 	defer release()
-	self := n.introduction()
+	self := n.introduction(h)
 	self.Invite = &i.key
 	m, err := protocol.Meet(ctx, h, i.peer, self, n.wire)
 	if err != nil {
@@ -88,7 +89,7 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 	if addr := m.Conn().RemoteMultiaddr(); len(i.peer.Addrs) == 0 {
 		n.contacts.saw(i.peer.ID, []ma.Multiaddr{addr})
 	}
-	err = n.conclude(ctx, m, true)
+	err = n.conclude(ctx, h, m, true)
 	if fresh {
 		n.trust.changed(i.peer.ID, PeerTrusted)
 	}
@@ -97,8 +98,11 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 }
 
 // introduction is what this node says of itself in meetings.
-func (n *Node) introduction() protocol.Self {
-	return protocol.Self{Secret: n.mesh.secret, Genesis: func() string { return n.self.Genesis().String() }, Session: n.session}
+func (n *Node) introduction(h host.Host) protocol.Self {
+	return protocol.Self{
+		Secret: n.mesh.secret, Genesis: func() string { return n.self.Genesis().String() },
+		Session: func(ctx context.Context, p peer.ID) protocol.Session { return n.session(ctx, h, p) },
+	}
 }
 
 // redeemed trusts a peer that has given a proof of an invite of this node. fresh tells

@@ -206,7 +206,7 @@ func (n *Node) prove(ctx context.Context, h host.Host, to peer.AddrInfo) (proof,
 		if err == nil {
 			return pr, nil
 		}
-		if cannot := n.cannotProve(ctx, to.ID); cannot != nil && !errors.Is(cannot, ErrUnconfirmed) {
+		if cannot := cannotProve(n.sessions.own.Able(to.ID.String())); cannot != nil && !errors.Is(cannot, ErrUnconfirmed) {
 			return proof{}, cannot // nor can a peer help
 		}
 		met := n.greet(ctx, h, to)
@@ -242,8 +242,8 @@ func (n *Node) mutual(ctx context.Context, p peer.ID) (proof, error) {
 // whyUnproved finds out why a peer that has been met has proved nothing: this node
 // cannot sign, or the peer does not trust it, and says so when it is asked something.
 func (n *Node) whyUnproved(ctx context.Context, h host.Host, p peer.ID, err error) error {
-	if cannot := n.cannotProve(ctx, p); cannot != nil {
-		return cannot
+	if _, cannot := n.renew(ctx, h, p); cannot != nil {
+		return cannotProve(cannot)
 	}
 	var e *saga.Error
 	if _, told := protocol.AskKeystone(ctx, h, p, n.self.Genesis().String(), ibgib.Hash{}, n.wire); errors.As(told, &e) && e.Remote && e.Code == saga.CodeUntrusted {
@@ -252,9 +252,8 @@ func (n *Node) whyUnproved(ctx context.Context, h host.Host, p peer.ID, err erro
 	return err
 }
 
-// cannotProve returns why this node cannot prove to a peer who it is; nil if it can.
-func (n *Node) cannotProve(ctx context.Context, p peer.ID) error {
-	_, err := n.sessions.own.Renew(ctx, p.String())
+// cannotProve makes the error of a node that has no session with a peer; nil for nil.
+func cannotProve(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -60,6 +60,8 @@ type session struct {
 	// the other copy may have signed with it.
 	Epoch string `json:"epoch"`
 	Place string `json:"place"`
+
+	begun bool // by this process, so nobody has signed with it since it was stored
 }
 
 type sessionsFile struct {
@@ -102,6 +104,46 @@ func (s *Sessions) with(peer string) session {
 	return s.own[peer]
 }
 
+// Has tells whether Renew returns a session that there is.
+func (s *Sessions) Has(peer string) bool { return s.usable(s.with(peer), freshFrames, freshFor) }
+
+// Able tells whether Renew can return a session; if not, the error is the one of it.
+func (s *Sessions) Able(peer string) error {
+	if s.Has(peer) {
+		return nil
+	}
+	primary := s.id.Genesis()
+	signer, err := s.signer(session{Primary: primary, Salt: make([]byte, 32)})
+	if err != nil {
+		return fmt.Errorf("identity: begin a session: %w", err)
+	}
+	signer.Secret.Zero()
+	switch h := s.id.book.history(primary); {
+	case h == nil:
+		return fmt.Errorf("identity: begin a session: %w", ErrUnknown)
+	case h.Status() == keystone.Revoked:
+		return fmt.Errorf("identity: begin a session: %w", keystone.ErrRevoked)
+	case h.Status() == keystone.Disputed:
+		return fmt.Errorf("identity: begin a session: %w", keystone.ErrDisputed)
+	}
+	return nil
+}
+
+// GiveUp ends the session with a peer of which genesis is the first frame, since
+// another state of the node may have signed with it. It does nothing to one that has begun
+// in this process, and so was not restored.
+func (s *Sessions) GiveUp(peer string, genesis ibgib.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own, ok := s.own[peer]
+	if !ok || own.begun || own.Genesis != genesis {
+		return nil
+	}
+	all := maps.Clone(s.own)
+	delete(all, peer)
+	return s.write(all, s.theirs)
+}
+
 // Renew returns the first frame of a session with a peer that is good for a new
 // connection: the one that there is, or one that begins now. Then the primary has
 // signed, and all of it is durable. Errors are as those of Identity.Sign.
@@ -140,7 +182,7 @@ func (s *Sessions) start(ctx context.Context, peer string) (ibgib.Addr, error) {
 		return ibgib.Addr{}, err
 	}
 	primary := s.id.Genesis()
-	own := session{Peer: peer, Primary: primary, Salt: make([]byte, 32), Epoch: s.id.epoch, Place: s.id.place}
+	own := session{Peer: peer, Primary: primary, Salt: make([]byte, 32), Epoch: s.id.epoch, Place: s.id.place, begun: true}
 	if _, err := rand.Read(own.Salt); err != nil {
 		return ibgib.Addr{}, err
 	}
