@@ -92,7 +92,7 @@ func (n *Node) takeOut(ctx context.Context, sh *share, root ibgib.Addr, everywhe
 }
 
 // Remember ends what Forget began. What is still stored of the timeline is shown again,
-// and the next syncs bring the rest. It fails with blockstore.ErrNotFound if the timeline
+// and syncs bring the rest: with who is connected at once. It fails with blockstore.ErrNotFound if the timeline
 // is not forgotten.
 func (n *Node) Remember(ctx context.Context, addr ibgib.Addr) error {
 	err := n.recall(ctx, addr)
@@ -124,6 +124,7 @@ func (n *Node) recall(ctx context.Context, addr ibgib.Addr) error {
 				return err
 			}
 			found = true
+			n.liveOf(sh).opened()
 		}
 	}
 	if !found {
@@ -157,6 +158,21 @@ func (n *Node) isForgotten(ctx context.Context, addrs ...ibgib.Addr) (bool, erro
 		}
 	}
 	return false, err
+}
+
+// takenOut names the shares that one of some addresses was taken out of.
+func (n *Node) takenOut(ctx context.Context, addrs ...ibgib.Addr) ([]string, error) {
+	var names []string
+	for _, sh := range n.shares.all() {
+		forgotten, err := sh.view.Forgotten(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(forgotten, func(f blockstore.Forgotten) bool { return f.Out && slices.Contains(addrs, f.Root) }) {
+			names = append(names, sh.Name)
+		}
+	}
+	return names, nil
 }
 
 // forgetfuls remembers, in memory, what peers have forgotten in each share, as their

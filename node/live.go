@@ -204,6 +204,9 @@ func (l *live) trusted(p peer.ID, trusted bool) {
 	}
 }
 
+// opened tells that this node takes again what it has kept out of the share.
+func (l *live) opened() { l.tell(scheduler.Opened{}) }
+
 // wanted tells that the list of wants has changed.
 func (l *live) wanted() {
 	if l != nil {

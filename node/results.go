@@ -428,6 +428,8 @@ type Why struct {
 	Held []HeldBack `json:"held"`
 	// Forgotten says that it is to be nowhere on this node; see Forget.
 	Forgotten bool `json:"forgotten,omitempty"`
+	// Out names the shares that it was taken out of; see RemoveFromShare.
+	Out []string `json:"out,omitempty"`
 }
 
 // SagaRecord is what a node remembers of a saga that moved something.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -239,7 +240,8 @@ type AddOptions struct {
 }
 
 // AddToShare puts a timeline, or a constant, into a share, which has it beside others
-// that list it. addr is the tjp or any frame; all heads go, with all they link to.
+// that list it. addr is the tjp or any frame; all heads go, with all they link to. One
+// that was taken out of the share need be nowhere here: then members bring it.
 func (n *Node) AddToShare(ctx context.Context, name string, addr ibgib.Addr, o AddOptions) (ShareChange, error) {
 	change, err := n.addToShare(ctx, name, addr, o)
 	if err != nil {
@@ -259,12 +261,21 @@ func (n *Node) addToShare(ctx context.Context, name string, addr ibgib.Addr, o A
 		return change, fmt.Errorf("%w: it cannot be moved out of the share that it is put into", ErrInput)
 	}
 	heads, tjp, err := n.headsSomewhere(ctx, addr)
-	if err != nil {
+	absent := errors.Is(err, blockstore.ErrNotFound)
+	if err != nil && !absent {
 		return change, err
 	}
 	change.Tjp = tjp
 	if gone, err := n.isForgotten(ctx, tjp); err != nil || gone {
 		return change, errors.Join(err, fmt.Errorf("%w: it is forgotten on this node; forget --undo ends that", ErrInput))
+	}
+	root, _ := tjp.Hash()
+	if absent {
+		if back, failed := n.putBack(ctx, sh, root); failed != nil || !back {
+			return change, cmp.Or(failed, err)
+		}
+		change.In, err = n.namesOf(ctx, root)
+		return change, err
 	}
 	p, err := n.pull(ctx, sh, heads, tjp)
 	if err == nil {
@@ -273,8 +284,7 @@ func (n *Node) addToShare(ctx context.Context, name string, addr ibgib.Addr, o A
 	if err != nil {
 		return change, err
 	}
-	root, _ := tjp.Hash()
-	if err := n.store.Remember(ctx, sh.number, root, false); err != nil && !errors.Is(err, blockstore.ErrNotFound) {
+	if _, err := n.putBack(ctx, sh, root); err != nil {
 		return change, err
 	}
 	var pins []ibgib.Addr
@@ -295,6 +305,19 @@ func (n *Node) addToShare(ctx context.Context, name string, addr ibgib.Addr, o A
 	}
 	change.In, err = n.namesOf(ctx, root)
 	return change, err
+}
+
+// putBack ends that something was taken out of a share: what is still stored of it is
+// there again, and who is connected brings the rest. It tells whether it was out.
+func (n *Node) putBack(ctx context.Context, sh *share, root ibgib.Hash) (bool, error) {
+	err := n.store.Remember(ctx, sh.number, root, false)
+	if errors.Is(err, blockstore.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		n.liveOf(sh).opened()
+	}
+	return err == nil, err
 }
 
 // headsSomewhere returns the heads of the timeline that addr is of, as the first share

@@ -1,8 +1,11 @@
 package node_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/node"
 )
 
@@ -83,4 +86,79 @@ func TestLiveSharedTwice(t *testing.T) {
 		}
 		mustVerify(t, n)
 	}
+}
+
+// TestLiveTakenAgain brings what was kept out of a share and is taken again from a peer
+// that is connected, at once, and not with the next sync of everything.
+func TestLiveTakenAgain(t *testing.T) {
+	nodes := liveNodes(t, 2)
+	a, b := nodes[0], nodes[1]
+	toB := follow(t, b, node.EventHeads)
+	connect(t, b, a)
+	share(t, "family", a, b)
+	private := createIn(t, a, "family", "private")
+	until(t, toB, shows(private.Addr))
+	open := createIn(t, a, "", "open")
+	until(t, toB, shows(open.Addr))
+
+	if _, err := b.Forget(t.Context(), open.Tjp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.RemoveFromShare(t.Context(), "family", private.Tjp); err != nil {
+		t.Fatal(err)
+	}
+	changed, late := set(t, a, open.Tjp, "without b"), set(t, a, private.Tjp, "without b")
+	marker := createIn(t, a, "", "marker")
+	until(t, toB, shows(marker.Addr))
+	if has(t, b, changed.Addr) || has(t, b, late.Addr) {
+		t.Error("b takes what it keeps out")
+	}
+	if why, err := b.Why(t.Context(), private.Tjp); err != nil || !slices.Equal(why.Out, []string{"family"}) {
+		t.Errorf("why %+v, %v", why, err)
+	}
+
+	if err := b.Remember(t.Context(), open.Tjp); err != nil {
+		t.Fatal(err)
+	}
+	until(t, toB, shows(changed.Addr))
+	// Nothing of it need be left.
+	if _, err := b.GC(t.Context(), blockstore.GCOptions{Age: -1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if has(t, b, private.Tjp) {
+		t.Error("gc left what no share lists")
+	}
+	if _, err := b.AddToShare(t.Context(), "family", private.Tjp, node.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, toB, shows(late.Addr))
+	if why, err := b.Why(t.Context(), private.Tjp); err != nil || len(why.Out) > 0 {
+		t.Errorf("why %+v, %v", why, err)
+	}
+	for _, n := range nodes {
+		mustVerify(t, n)
+	}
+}
+
+// TestPutBackIntoShare puts back what was taken out of the only share that listed it, from
+// what is still stored.
+func TestPutBackIntoShare(t *testing.T) {
+	n := startNode(t, overTCP)
+	for _, name := range []string{"family", "work"} {
+		if _, err := n.CreateShare(t.Context(), node.ShareOptions{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private := createIn(t, n, "family", "private")
+	if _, err := n.RemoveFromShare(t.Context(), "family", private.Tjp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.AddToShare(t.Context(), "work", private.Tjp, node.AddOptions{}); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("into another share: %v", err)
+	}
+	change, err := n.AddToShare(t.Context(), "family", private.Tjp, node.AddOptions{})
+	if err != nil || !slices.Equal(change.In, []string{"family"}) {
+		t.Errorf("%+v, %v", change, err)
+	}
+	mustVerify(t, n)
 }

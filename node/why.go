@@ -63,7 +63,10 @@ func (n *Node) why(ctx context.Context, addr ibgib.Addr) (Why, error) {
 	if err == nil {
 		w.Forgotten, err = n.isForgotten(ctx, w.Addr, w.Tjp)
 	}
-	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants) == 0 && !w.Forgotten {
+	if err == nil {
+		w.Out, err = n.takenOut(ctx, w.Addr, w.Tjp)
+	}
+	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants)+len(w.Out) == 0 && !w.Forgotten {
 		err = blockstore.ErrNotFound
 	}
 	return w, err

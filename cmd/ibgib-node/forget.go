@@ -20,7 +20,7 @@ longer, goes to nobody, and does not come back from those that have it, who keep
 gc frees what nothing else links to.
 
 --list lists what is forgotten; --undo ends it: what is still stored is shown again,
-and the next syncs bring the rest.`,
+and syncs bring the rest, from who is connected at once.`,
 		Example: `  ibgib-node forget 8DA5BBD7C74A
   ibgib-node forget --list
   ibgib-node forget --undo 'note^HASH'`,

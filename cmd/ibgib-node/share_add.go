@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,11 @@ func (c *cli) shareAdd(cmd *cobra.Command, name, text string, o node.AddOptions)
 	})
 	if err != nil {
 		return err
+	}
+	if len(change.In) == 0 {
+		return c.print(change, func(w io.Writer) {
+			fmt.Fprintf(w, "added  %s\nit is not stored here; syncs with members bring it\n", show(change.Tjp))
+		})
 	}
 	return c.print(change, func(w io.Writer) { showShareChange(w, "added", change) })
 }

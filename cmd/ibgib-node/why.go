@@ -84,6 +84,8 @@ func showWhy(w io.Writer, y node.Why) {
 	switch {
 	case !y.Stored && len(y.Missing) > 0:
 		fmt.Fprintln(w, "it is not stored, but something that is stored waits for it")
+	case !y.Stored && len(y.Out) > 0:
+		fmt.Fprintln(w, "it is not stored")
 	case !y.Stored:
 		fmt.Fprintln(w, "it is not stored, but another node has named it")
 	case y.Tjp.IsZero():
@@ -95,6 +97,9 @@ func showWhy(w io.Writer, y node.Why) {
 	}
 	if y.Forgotten {
 		fmt.Fprintln(w, "it is forgotten on this node; forget --undo ends that")
+	}
+	for _, name := range y.Out {
+		fmt.Fprintf(w, "it was taken out of the share %[1]s; share add %[1]s puts it back\n", printable(name))
 	}
 	switch {
 	case y.Merged:

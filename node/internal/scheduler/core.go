@@ -103,6 +103,10 @@ func (c *Core) Step(now time.Time, e Event) {
 			p.trusted = false
 			p.forget()
 		}
+	case Opened:
+		for _, p := range c.peers {
+			p.wholeAt = c.now
+		}
 	case Changed:
 		c.changed(e)
 	case Noticed:

@@ -27,6 +27,10 @@ type Trusted struct{ Peer Peer }
 // Untrusted says that a peer is not trusted any more.
 type Untrusted struct{ Peer Peer }
 
+// Opened says that this node takes again what it has kept out, of which peers told it
+// nothing.
+type Opened struct{}
+
 // Changed says that heads have moved here, by whatever way.
 type Changed struct {
 	Changes []Change
@@ -91,6 +95,7 @@ func (Connected) event()    {}
 func (Disconnected) event() {}
 func (Trusted) event()      {}
 func (Untrusted) event()    {}
+func (Opened) event()       {}
 func (Changed) event()      {}
 func (Noticed) event()      {}
 func (Handed) event()       {}

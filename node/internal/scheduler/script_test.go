@@ -22,6 +22,7 @@ var update = flag.Bool("update", false, "write what the Core does into the scrip
 //	random X                          chance gives X from here on; 0.5 at first
 //	trust P, untrust P
 //	connect P [dialed], disconnect P
+//	open
 //	change ROOT[@FROM]... [moves=N] [all]
 //	notice P [lack ROOT:HEAD,HEAD...] [same ROOT...]
 //	handed P OUTCOME [ROOT...]        the notice ended; these are left
@@ -114,6 +115,8 @@ func (s *stage) command(words []string) {
 		s.step(scheduler.Connected{Peer: scheduler.Peer(args[0]), Dialed: len(args) > 1})
 	case "disconnect":
 		s.step(scheduler.Disconnected{Peer: scheduler.Peer(args[0])})
+	case "open":
+		s.step(scheduler.Opened{})
 	case "change":
 		s.step(s.change(args))
 	case "notice":
