@@ -105,7 +105,7 @@ func (c *Core) Step(now time.Time, e Event) {
 		}
 	case Opened:
 		for _, p := range c.peers {
-			p.wholeAt = c.now
+			p.wholeAt, p.opened = c.now, c.now
 		}
 	case Changed:
 		c.changed(e)
@@ -257,7 +257,7 @@ func (c *Core) ended(e Ended) {
 	switch e.Outcome {
 	case OK:
 		p.hold = hold{}
-		if j.roots == nil && !j.oneWay {
+		if j.roots == nil && !j.oneWay && !j.began.Before(p.opened) {
 			p.wholeAt = c.now.Add(c.about(c.period))
 		}
 	case Needless:

@@ -18,7 +18,10 @@ type peer struct {
 	// wholeAt is when the next saga about everything is due.
 	wholeAt    time.Time
 	wholeBegan time.Time // the last one; zero: none yet
-	turn       time.Time // when a saga with it was last handed out
+	// opened is when this node last took something again; a saga that began before is
+	// not the one that brings it.
+	opened time.Time
+	turn   time.Time // when a saga with it was last handed out
 
 	later bool // it is told of the last change later than others
 	graft graft
