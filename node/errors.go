@@ -6,6 +6,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/form"
 	"github.com/ibgib/ibgib-node/node/internal/datadir"
 )
 
@@ -16,7 +17,7 @@ var (
 	// ErrInput says that an argument is not what it must be.
 	ErrInput = errors.New("bad input")
 	// ErrFormat says that a file is in a format that this version does not read.
-	ErrFormat = errors.New("unsupported file format")
+	ErrFormat = form.ErrFormat
 	// ErrNewer says that a newer version of the program made the data directory.
 	ErrNewer = datadir.ErrNewer
 	// ErrStarted says that the node was started before.

@@ -14,13 +14,14 @@ import (
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
+	"github.com/ibgib/ibgib-node/node/form"
 )
 
 // inForm returns what NDJSON text is in another form.
-func inForm(t *testing.T, form node.Form, context ibgib.Addr, text []byte) []byte {
+func inForm(t *testing.T, in form.Form, context ibgib.Addr, text []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := node.NewFormWriter(&out, form, context)
+	w, err := form.NewWriter(&out, in, context)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,17 +68,17 @@ func TestFormsGiveTheSameBytesAgain(t *testing.T) {
 	importBytes(t, n, slices.Concat(picture.AppendJSON(nil), []byte("\n"), odd.Stored()))
 
 	for _, c := range []struct {
-		form  node.Form
+		form  form.Form
 		addrs []ibgib.Addr
 	}{
-		{node.FormNDJSON, nil}, {node.FormArray, nil}, {node.FormMap, nil},
-		{node.FormArray, []ibgib.Addr{context}}, {node.FormMap, []ibgib.Addr{context}},
-		{node.FormRaw, []ibgib.Addr{context}}, {node.FormRaw, []ibgib.Addr{odd.Addr()}}, {node.FormRaw, []ibgib.Addr{picture.Addr()}},
+		{form.NDJSON, nil}, {form.Array, nil}, {form.Map, nil},
+		{form.Array, []ibgib.Addr{context}}, {form.Map, []ibgib.Addr{context}},
+		{form.Raw, []ibgib.Addr{context}}, {form.Raw, []ibgib.Addr{odd.Addr()}}, {form.Raw, []ibgib.Addr{picture.Addr()}},
 	} {
 		about := append(c.addrs, ibgib.Addr{})[0]
 		lines := bytes.Join(exported(t, n, c.addrs...), nil)
 		file := inForm(t, c.form, about, lines)
-		if !json.Valid(file) && c.form != node.FormNDJSON {
+		if !json.Valid(file) && c.form != form.NDJSON {
 			t.Errorf("%s: no JSON: %.200s", c.form, file)
 		}
 		again := openNode(t)
@@ -89,7 +90,7 @@ func TestFormsGiveTheSameBytesAgain(t *testing.T) {
 		if res.Form != c.form || res.Stored != want || res.Read != want || len(res.Refused)+len(res.Incomplete) > 0 {
 			t.Errorf("%s: %d ibGibs, result %+v", c.form, want, res)
 		}
-		if c.form == node.FormRaw && res.Context != about {
+		if c.form == form.Raw && res.Context != about {
 			t.Errorf("context %s, want %s", res.Context, about)
 		}
 		if got := inForm(t, c.form, about, bytes.Join(exported(t, again, c.addrs...), nil)); !bytes.Equal(got, file) {
@@ -106,7 +107,7 @@ func TestRawExportIsAnIbGib(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := inForm(t, node.FormRaw, tl.Latest, bytes.Join(exported(t, n, tl.Latest), nil))
+		file := inForm(t, form.Raw, tl.Latest, bytes.Join(exported(t, n, tl.Latest), nil))
 		if len(file) > ibgib.MaxSize {
 			continue
 		}
@@ -160,43 +161,43 @@ func TestImportOtherFormsOfFiles(t *testing.T) {
 
 	for _, c := range []struct {
 		name, file string
-		form       node.Form
+		form       form.Form
 		stored     int
 		refused    string // "rule line item", one for each
 	}{
-		{"empty file", "", node.FormNDJSON, 0, ""},
-		{"blank lines", " \n\n", node.FormNDJSON, 0, ""},
-		{"lines", a + "\n\n" + b, node.FormNDJSON, 2, ""},
-		{"one line without end", a, node.FormNDJSON, 1, ""},
-		{"a bad first line", `{"ib":` + "\n" + b, node.FormNDJSON, 1, "bad-json 1 0"},
-		{"over several lines", indented, node.FormObjects, 2, ""},
-		{"over several lines, then junk", indented + "\n}\n" + a, node.FormObjects, 2, "bad-json 7 3"},
-		{"array", "[" + a + "," + b + "]", node.FormArray, 2, ""},
-		{"array after a mark", bom + "\n [\n" + a + " ,\n" + b + "\n]\n", node.FormArray, 2, ""},
-		{"empty array", "[ ]", node.FormArray, 0, ""},
-		{"array with other things", `[1,"x",null,[],` + a + `]`, node.FormArray, 1, "bad-record 1 1,bad-record 1 2,bad-record 1 3,bad-record 1 4"},
-		{"array cut off", "[" + a + ",\n" + b[:len(b)-3], node.FormArray, 1, "bad-json 2 2"},
-		{"array without an end", "[" + a, node.FormArray, 1, "bad-json 1 2"},
-		{"array with a comma too many", "[" + a + ",]", node.FormArray, 1, "bad-json 1 2"},
-		{"array without a comma", "[" + a + b + "]", node.FormArray, 1, "bad-json 1 2"},
-		{"more after the array", "[" + a + "]\n" + b, node.FormArray, 1, "bad-json 2 2"},
-		{"map", "{" + entries + "}", node.FormMap, 2, ""},
-		{"empty map", " {} \n", node.FormMap, 0, ""},
-		{"map, spaced", "{ \n" + strings.ReplaceAll(entries, `":{`, "\" :\n{") + "}", node.FormMap, 2, ""},
-		{"map with a wrong name", fmt.Sprintf("{%q:%s}", two.Addr(), a), node.FormMap, 0, "key-mismatch 1 1"},
-		{"map without a value", fmt.Sprintf("{%q}", two.Addr()), node.FormNDJSON, 0, "bad-json 1 0"},
-		{"raw", raw(context + "," + graph("{"+entries+"}")), node.FormRaw, 2, ""},
-		{"raw, context last", raw(graph("{"+entries+"}")+","+context) + "\n", node.FormRaw, 2, ""},
-		{"raw, indented", strings.ReplaceAll(raw(context+","+graph("{ "+entries+" }")), `,"`, ",\n\""), node.FormRaw, 2, ""},
-		{"raw, packed", raw(`"compression":"gzip",` + context + "," + graph(base64.StdEncoding.EncodeToString(packed.Bytes()))), node.FormRaw, 2, ""},
-		{"raw, packed and cut", raw(context + "," + graph(base64.StdEncoding.EncodeToString(packed.Bytes())[:packed.Len()])), node.FormRaw, -1, "bad-json"},
-		{"raw, empty", raw(context + "," + graph("{}")), node.FormRaw, 0, ""},
-		{"raw, escaped throughout", raw(context + `,"dependencyGraphAsString":"\u007b` + strings.ReplaceAll(entries, `"`, `\u0022`) + `\u007D"`), node.FormRaw, 2, ""},
-		{"raw, cut off", strings.TrimSuffix(raw(context+","+graph("{"+entries+"}")), `}}"},"gib":"GIB"}`), node.FormRaw, 1, "bad-json 1 2"},
-		{"raw, without its end", `{"ib":"x","data":{` + context + "," + graph("{"+entries+"}"), node.FormRaw, 2, "bad-json 1 0"},
-		{"raw, no graph", raw(context + "," + graph("nonsense")), node.FormRaw, 0, "bad-json 1 1"},
-		{"a stored export among lines", string(asStone.Stored()) + "\n" + a + "\n", node.FormNDJSON, 2, ""},
-		{"the graph elsewhere", `{"ib":"x",` + graph("{"+entries+"}") + `}`, node.FormNDJSON, 0, "bad-record 1 0"},
+		{"empty file", "", form.NDJSON, 0, ""},
+		{"blank lines", " \n\n", form.NDJSON, 0, ""},
+		{"lines", a + "\n\n" + b, form.NDJSON, 2, ""},
+		{"one line without end", a, form.NDJSON, 1, ""},
+		{"a bad first line", `{"ib":` + "\n" + b, form.NDJSON, 1, "bad-json 1 0"},
+		{"over several lines", indented, form.Objects, 2, ""},
+		{"over several lines, then junk", indented + "\n}\n" + a, form.Objects, 2, "bad-json 7 3"},
+		{"array", "[" + a + "," + b + "]", form.Array, 2, ""},
+		{"array after a mark", bom + "\n [\n" + a + " ,\n" + b + "\n]\n", form.Array, 2, ""},
+		{"empty array", "[ ]", form.Array, 0, ""},
+		{"array with other things", `[1,"x",null,[],` + a + `]`, form.Array, 1, "bad-record 1 1,bad-record 1 2,bad-record 1 3,bad-record 1 4"},
+		{"array cut off", "[" + a + ",\n" + b[:len(b)-3], form.Array, 1, "bad-json 2 2"},
+		{"array without an end", "[" + a, form.Array, 1, "bad-json 1 2"},
+		{"array with a comma too many", "[" + a + ",]", form.Array, 1, "bad-json 1 2"},
+		{"array without a comma", "[" + a + b + "]", form.Array, 1, "bad-json 1 2"},
+		{"more after the array", "[" + a + "]\n" + b, form.Array, 1, "bad-json 2 2"},
+		{"map", "{" + entries + "}", form.Map, 2, ""},
+		{"empty map", " {} \n", form.Map, 0, ""},
+		{"map, spaced", "{ \n" + strings.ReplaceAll(entries, `":{`, "\" :\n{") + "}", form.Map, 2, ""},
+		{"map with a wrong name", fmt.Sprintf("{%q:%s}", two.Addr(), a), form.Map, 0, "key-mismatch 1 1"},
+		{"map without a value", fmt.Sprintf("{%q}", two.Addr()), form.NDJSON, 0, "bad-json 1 0"},
+		{"raw", raw(context + "," + graph("{"+entries+"}")), form.Raw, 2, ""},
+		{"raw, context last", raw(graph("{"+entries+"}")+","+context) + "\n", form.Raw, 2, ""},
+		{"raw, indented", strings.ReplaceAll(raw(context+","+graph("{ "+entries+" }")), `,"`, ",\n\""), form.Raw, 2, ""},
+		{"raw, packed", raw(`"compression":"gzip",` + context + "," + graph(base64.StdEncoding.EncodeToString(packed.Bytes()))), form.Raw, 2, ""},
+		{"raw, packed and cut", raw(context + "," + graph(base64.StdEncoding.EncodeToString(packed.Bytes())[:packed.Len()])), form.Raw, -1, "bad-json"},
+		{"raw, empty", raw(context + "," + graph("{}")), form.Raw, 0, ""},
+		{"raw, escaped throughout", raw(context + `,"dependencyGraphAsString":"\u007b` + strings.ReplaceAll(entries, `"`, `\u0022`) + `\u007D"`), form.Raw, 2, ""},
+		{"raw, cut off", strings.TrimSuffix(raw(context+","+graph("{"+entries+"}")), `}}"},"gib":"GIB"}`), form.Raw, 1, "bad-json 1 2"},
+		{"raw, without its end", `{"ib":"x","data":{` + context + "," + graph("{"+entries+"}"), form.Raw, 2, "bad-json 1 0"},
+		{"raw, no graph", raw(context + "," + graph("nonsense")), form.Raw, 0, "bad-json 1 1"},
+		{"a stored export among lines", string(asStone.Stored()) + "\n" + a + "\n", form.NDJSON, 2, ""},
+		{"the graph elsewhere", `{"ib":"x",` + graph("{"+entries+"}") + `}`, form.NDJSON, 0, "bad-record 1 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := openNode(t)
@@ -280,14 +281,14 @@ func TestImportPassesOverGiantItems(t *testing.T) {
 
 func TestFormWriterErrors(t *testing.T) {
 	for _, c := range []struct {
-		form    node.Form
+		form    form.Form
 		context string
-	}{{"xml", "a^gib"}, {node.FormObjects, "a^gib"}, {node.FormRaw, "a^gib"}} {
-		if _, err := node.NewFormWriter(io.Discard, c.form, parseAddr(t, c.context)); !errors.Is(err, node.ErrInput) {
+	}{{"xml", "a^gib"}, {form.Objects, "a^gib"}, {form.Raw, "a^gib"}} {
+		if _, err := form.NewWriter(io.Discard, c.form, parseAddr(t, c.context)); !errors.Is(err, form.ErrForm) {
 			t.Errorf("%s: %v", c.form, err)
 		}
 	}
-	for form, want := range map[node.Form]string{node.FormNDJSON: "", node.FormArray: "[]\n", node.FormMap: "{}\n"} {
+	for form, want := range map[form.Form]string{form.NDJSON: "", form.Array: "[]\n", form.Map: "{}\n"} {
 		if got := inForm(t, form, ibgib.Addr{}, nil); string(got) != want {
 			t.Errorf("%s: nothing is %q", form, got)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/form"
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
@@ -26,7 +27,7 @@ const (
 // store waits for.
 const maxUnclosed = 1 << 20
 
-// Import stores the ibGibs of a file in any of the forms that Form names, which
+// Import stores the ibGibs of a file in any of the forms of package form, which
 // it recognises, and in any order. What the gate refuses is left out and
 // reported, with its place in the file; the rest is stored. Heads move once, at the end: an import that fails before has
 // stored blocks that the next import of the file finds present. progress may be
@@ -68,13 +69,13 @@ type importer struct {
 
 // window is some ibGibs of a file.
 type window struct {
-	items []item
+	items []form.Item
 	gs    []ibgib.IbGib    // by item; zero where refused
 	bad   []*ibgib.Refusal // by item; nil where not refused
 	bytes int64            // of the file, up to the window's end
 	err   error            // why reading ended after this window, if it did
 
-	form    Form
+	form    form.Form
 	context ibgib.Addr // of a raw export; zero until it is met
 }
 
@@ -114,21 +115,18 @@ func (i *importer) run(ctx context.Context, r io.Reader) error {
 // readWindows reads and checks the file until its end or an error, which the
 // last window bears.
 func readWindows(r io.Reader, out chan<- *window, stop <-chan struct{}) {
-	in, form, err := openItems(r)
+	in, err := form.Open(r)
 	for {
-		w := &window{form: form, err: err}
+		w := &window{err: err}
 		for size := 0; len(w.items) < windowItems && size < windowBytes && w.err == nil; {
-			var next item
-			if next, w.err = in.next(); w.err == nil {
+			var next form.Item
+			if next, w.err = in.Next(); w.err == nil {
 				w.items = append(w.items, next)
-				size += len(next.text)
+				size += len(next.Text)
 			}
 		}
 		if in != nil {
-			w.bytes = in.offset()
-		}
-		if raw, ok := in.(*rawItems); ok {
-			w.context = raw.context
+			w.form, w.context, w.bytes = in.Form(), in.Context(), in.Offset()
 		}
 		w.check()
 		select {
@@ -153,8 +151,8 @@ func (w *window) check() {
 		join.Go(func() {
 			for from := range next {
 				for i := from; i < min(from+share, len(w.items)); i++ {
-					w.gs[i], w.bad[i] = gate(w.items[i])
-					w.items[i].text = nil
+					w.gs[i], w.bad[i] = w.items[i].Gate()
+					w.items[i].Text = nil
 				}
 			}
 		})
@@ -170,7 +168,7 @@ func (w *window) check() {
 func (i *importer) store(ctx context.Context, w *window) error {
 	i.result.Form, i.result.Context = w.form, w.context
 	gs := make([]ibgib.IbGib, 0, len(w.items))
-	places := make(map[string]item) // by address
+	places := make(map[string]form.Item) // by address
 	for k, it := range w.items {
 		i.result.Read++
 		if w.bad[k] != nil {
@@ -199,8 +197,8 @@ func (i *importer) store(ctx context.Context, w *window) error {
 	return nil
 }
 
-func (i *importer) refuse(at item, r *ibgib.Refusal) {
-	refused := Refused{Line: at.line, Item: at.number, Addr: r.Addr, Rule: string(r.Rule), Detail: r.Detail}
+func (i *importer) refuse(at form.Item, r *ibgib.Refusal) {
+	refused := Refused{Line: at.Line, Item: at.Number, Addr: r.Addr, Rule: string(r.Rule), Detail: r.Detail}
 	if len(i.result.Refused) < maxListed {
 		i.result.Refused = append(i.result.Refused, refused)
 	} else {

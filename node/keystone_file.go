@@ -8,6 +8,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/keystone"
+	"github.com/ibgib/ibgib-node/node/form"
 	"github.com/ibgib/ibgib-node/node/internal/secretfile"
 	"github.com/ibgib/ibgib-node/timeline"
 )
@@ -30,27 +31,26 @@ const RuleGate keystone.Rule = "not-an-ibgib"
 // readKeystone reads the frames of a keystone, one a line. A line that is no ibGib
 // is given to refused, with its number among the frames.
 func readKeystone(r io.Reader, refused func(n int, why error)) ([]ibgib.IbGib, error) {
-	in := newLineReader(io.LimitReader(r, maxKeystoneFile+1))
-	in.limit = maxKeystoneLine
+	in := form.NewLineReader(io.LimitReader(r, maxKeystoneFile+1), maxKeystoneLine)
 	var frames []ibgib.IbGib
 	for n := 0; ; n++ {
-		l, err := in.next()
+		l, err := in.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return frames, nil
 		case err != nil:
 			return nil, err
-		case in.bytes > maxKeystoneFile:
+		case in.Offset() > maxKeystoneFile:
 			return nil, fmt.Errorf("%w: more than %d MiB", ErrFormat, maxKeystoneFile>>20)
 		case n == maxKeystoneFrames:
 			return nil, fmt.Errorf("%w: more than %d frames", ErrFormat, maxKeystoneFrames)
-		case l.tooLong:
-			refused(n, fmt.Errorf("line %d is longer than %d MiB", l.line, maxKeystoneLine>>20))
+		case l.TooLong:
+			refused(n, fmt.Errorf("line %d is longer than %d MiB", l.Line, maxKeystoneLine>>20))
 			continue
 		}
-		g, err := ibgib.Import(l.text)
+		g, err := ibgib.Import(l.Text)
 		if err != nil {
-			refused(n, fmt.Errorf("line %d: %w", l.line, err))
+			refused(n, fmt.Errorf("line %d: %w", l.Line, err))
 			continue
 		}
 		frames = append(frames, g)

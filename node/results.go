@@ -6,6 +6,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/form"
 	"github.com/ibgib/ibgib-node/saga"
 )
 
@@ -225,7 +226,7 @@ type Branch struct {
 
 // ImportResult says what became of a file.
 type ImportResult struct {
-	Form Form `json:"form"`
+	Form form.Form `json:"form"`
 	// Context is what a raw export says that it is about.
 	Context ibgib.Addr `json:"context,omitzero"`
 

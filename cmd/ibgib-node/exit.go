@@ -14,6 +14,7 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
+	"github.com/ibgib/ibgib-node/node/form"
 )
 
 // exitCode is how the process ends. Scripts rely on the numbers.
@@ -108,7 +109,7 @@ func exitCodeOf(ctx context.Context, err error) exitCode {
 	switch {
 	case errors.Is(err, blockstore.ErrBadBackup):
 		return exitProblems
-	case errors.Is(err, node.ErrInput), errors.Is(err, syscall.EISDIR):
+	case errors.Is(err, node.ErrInput), errors.Is(err, form.ErrForm), errors.Is(err, syscall.EISDIR):
 		return exitUsage
 	case errors.Is(err, blockstore.ErrInUse):
 		return exitInUse

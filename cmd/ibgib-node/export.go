@@ -14,6 +14,7 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
+	"github.com/ibgib/ibgib-node/node/form"
 )
 
 func exportCommand(c *cli) *cobra.Command {
@@ -40,10 +41,10 @@ FORMAT is one of
 			if all == (len(args) > 0) {
 				return usage(cmd, "export wants either addresses or --all")
 			}
-			form := node.Form(format)
-			switch form {
-			case node.FormNDJSON, node.FormArray, node.FormMap:
-			case node.FormRaw:
+			to := form.Form(format)
+			switch to {
+			case form.NDJSON, form.Array, form.Map:
+			case form.Raw:
 				if len(args) != 1 {
 					return usage(cmd, "--format raw wants one ADDR, which the export is about")
 				}
@@ -57,22 +58,22 @@ FORMAT is one of
 			if output == "" {
 				return usage(cmd, "--output needs the name of a file, or - for standard output")
 			}
-			return c.export(cmd.Context(), addrs, all, form, output)
+			return c.export(cmd.Context(), addrs, all, to, output)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "write everything that is stored")
-	cmd.Flags().StringVar(&format, "format", string(node.FormNDJSON), "`FORMAT` of the file")
+	cmd.Flags().StringVar(&format, "format", string(form.NDJSON), "`FORMAT` of the file")
 	cmd.Flags().StringVarP(&output, "output", "o", stdio, "write to `FILE`, which appears only when it is complete; - is standard output")
 	return cmd
 }
 
-func (c *cli) export(ctx context.Context, addrs []ibgib.Addr, all bool, form node.Form, output string) error {
+func (c *cli) export(ctx context.Context, addrs []ibgib.Addr, all bool, to form.Form, output string) error {
 	var result node.ExportResult
 	write := func(w io.Writer) error {
 		return c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
 			bar := c.newProgress()
 			defer bar.clear()
-			formed, err := node.NewFormWriter(w, form, append(addrs, ibgib.Addr{})[0])
+			formed, err := form.NewWriter(w, to, append(addrs, ibgib.Addr{})[0])
 			if err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-package node
+package form
 
 import (
 	"bytes"
@@ -25,31 +25,31 @@ func FuzzItems(f *testing.F) {
 			t.Fatalf("%d items, read byte by byte %d", len(whole), len(parts))
 		}
 		for i := range whole {
-			if !bytes.Equal(whole[i].text, parts[i].text) || whole[i].line != parts[i].line {
-				t.Fatalf("item %d is %q in line %d, read byte by byte %q in line %d", i, whole[i].text, whole[i].line, parts[i].text, parts[i].line)
+			if !bytes.Equal(whole[i].Text, parts[i].Text) || whole[i].Line != parts[i].Line {
+				t.Fatalf("item %d is %q in line %d, read byte by byte %q in line %d", i, whole[i].Text, whole[i].Line, parts[i].Text, parts[i].Line)
 			}
 		}
 	})
 }
 
-func collect(t *testing.T, r io.Reader) []item {
-	in, _, err := openItems(r)
+func collect(t *testing.T, r io.Reader) []Item {
+	in, err := Open(r)
 	if errors.Is(err, ErrFormat) {
 		return nil
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []item
+	var list []Item
 	for {
-		i, err := in.next()
+		i, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return list
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		gate(i)
+		i.Gate()
 		list = append(list, i)
 	}
 }

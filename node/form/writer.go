@@ -1,4 +1,4 @@
-package node
+package form
 
 import (
 	"bufio"
@@ -12,16 +12,16 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
-// FormWriter brings what Export writes, one ibGib a line, into another form. It
-// keeps one ibGib in memory. What Import reads back from any of the forms is
-// exported as the same bytes again.
+// Writer brings NDJSON, as node.Export writes it, one ibGib a line, into another form. It
+// keeps one ibGib in memory. What is read back from any of the forms
+// is exported as the same bytes again.
 //
 // The raw form is a raw export of the TypeScript apps: an ibGib with the ib
 // "ibgib_export GIB" and data of contextIbGibAddr, dependencyGraphAsString and,
 // for a frame of a timeline, tjpAddr. It bears no time, so equal exports are
 // equal. There is no limit on its size. Bytes payloads are in base64 in every
 // form, as AppendJSON has them; the apps do not know them.
-type FormWriter struct {
+type Writer struct {
 	out     *bufio.Writer
 	form    Form
 	context ibgib.Addr
@@ -29,32 +29,32 @@ type FormWriter struct {
 	items   int
 	bytes   int64
 
-	data hash.Hash // FormRaw: of the canonical text of data
+	data hash.Hash // Raw: of the canonical text of data
 	tjp  ibgib.Addr
 }
 
-// NewFormWriter returns a writer of the form to w. context is what a raw export
-// is about; it must be among what is written.
-func NewFormWriter(w io.Writer, form Form, context ibgib.Addr) (*FormWriter, error) {
-	f := &FormWriter{out: bufio.NewWriterSize(w, 256<<10), form: form, context: context}
+// NewWriter returns a writer of the form to w. context is what a raw export
+// is about; it must be among what is written. Errors wrap ErrForm.
+func NewWriter(w io.Writer, form Form, context ibgib.Addr) (*Writer, error) {
+	f := &Writer{out: bufio.NewWriterSize(w, 256<<10), form: form, context: context}
 	switch form {
-	case FormNDJSON, FormArray, FormMap:
-	case FormRaw:
+	case NDJSON, Array, Map:
+	case Raw:
 		if _, ok := context.Hash(); !ok {
-			return nil, fmt.Errorf("node: %w: a raw export is about one ibGib, not %s", ErrInput, context)
+			return nil, fmt.Errorf("%w: a raw export is about one ibGib, not %s", ErrForm, context)
 		}
 		f.data = sha256.New()
 	default:
-		return nil, fmt.Errorf("node: %w: there is no form %q to write", ErrInput, shorten(string(form)))
+		return nil, fmt.Errorf("%w: there is no form %.100q to write", ErrForm, string(form))
 	}
 	return f, nil
 }
 
 // Bytes returns how many bytes have been written.
-func (f *FormWriter) Bytes() int64 { return f.bytes }
+func (f *Writer) Bytes() int64 { return f.bytes }
 
 // Write takes NDJSON text, cut anywhere.
-func (f *FormWriter) Write(p []byte) (int, error) {
+func (f *Writer) Write(p []byte) (int, error) {
 	written := len(p)
 	for len(p) > 0 {
 		part, rest, ended := bytes.Cut(p, []byte("\n"))
@@ -73,22 +73,22 @@ func (f *FormWriter) Write(p []byte) (int, error) {
 }
 
 // Close ends the text. It does not close what is below.
-func (f *FormWriter) Close() error {
+func (f *Writer) Close() error {
 	var err error
 	switch {
 	case len(f.line) > 0:
-		err = errors.New("node: the text to write ends within a line")
-	case f.form == FormArray:
+		err = errors.New("form: the text to write ends within a line")
+	case f.form == Array:
 		err = f.end("[", "]")
-	case f.form == FormMap:
+	case f.form == Map:
 		err = f.end("{", "}")
-	case f.form == FormRaw:
+	case f.form == Raw:
 		err = f.endRaw()
 	}
 	return errors.Join(err, f.out.Flush())
 }
 
-func (f *FormWriter) write(parts ...[]byte) error {
+func (f *Writer) write(parts ...[]byte) error {
 	for _, p := range parts {
 		n, err := f.out.Write(p)
 		f.bytes += int64(n)
@@ -100,7 +100,7 @@ func (f *FormWriter) write(parts ...[]byte) error {
 }
 
 // item writes one ibGib.
-func (f *FormWriter) item(line []byte) error {
+func (f *Writer) item(line []byte) error {
 	first := f.items == 0
 	f.items++
 	separator := func(opening string) []byte {
@@ -110,21 +110,21 @@ func (f *FormWriter) item(line []byte) error {
 		return []byte(",\n")
 	}
 	switch f.form {
-	case FormArray:
+	case Array:
 		return f.write(separator("["), line)
-	case FormMap:
+	case Map:
 		name, err := addressOf(line)
 		if err != nil {
 			return err
 		}
 		return f.write(separator("{"), name, []byte(":"), line)
-	case FormRaw:
+	case Raw:
 		return f.rawItem(line, first)
 	}
 	return f.write(line, []byte("\n"))
 }
 
-func (f *FormWriter) end(opening, closing string) error {
+func (f *Writer) end(opening, closing string) error {
 	if f.items == 0 {
 		return f.write([]byte(opening + closing + "\n"))
 	}
@@ -132,7 +132,7 @@ func (f *FormWriter) end(opening, closing string) error {
 }
 
 // rawItem writes one ibGib into the graph of a raw export.
-func (f *FormWriter) rawItem(line []byte, first bool) error {
+func (f *Writer) rawItem(line []byte, first bool) error {
 	name, err := addressOf(line)
 	if err != nil {
 		return err
@@ -160,16 +160,16 @@ func (f *FormWriter) rawItem(line []byte, first bool) error {
 
 // beginRaw writes what is before the graph. The gib comes last, as the apps
 // have it too, since it is the hash of all the rest.
-func (f *FormWriter) beginRaw() error {
+func (f *Writer) beginRaw() error {
 	if err := f.write([]byte(`{"ib":`), quoted(f.rawIb()), []byte(`,"data":`)); err != nil {
 		return err
 	}
 	return f.writeData([]byte(`{"` + rawContext + `":` + string(quoted(f.context.String())) + `,"` + rawGraph + `":"`))
 }
 
-func (f *FormWriter) endRaw() error {
+func (f *Writer) endRaw() error {
 	if f.items == 0 {
-		return fmt.Errorf("node: %w: nothing to write about %s", ErrInput, f.context)
+		return fmt.Errorf("%w: nothing to write about %s", ErrForm, f.context)
 	}
 	end := `}"`
 	if !f.tjp.IsZero() {
@@ -184,10 +184,10 @@ func (f *FormWriter) endRaw() error {
 	return f.write(fmt.Appendf(nil, ",\"gib\":\"%X\"}\n", whole.Sum(nil)))
 }
 
-func (f *FormWriter) rawIb() string { return "ibgib_export " + f.context.Gib() }
+func (f *Writer) rawIb() string { return "ibgib_export " + f.context.Gib() }
 
 // writeData writes a part of the canonical text of data.
-func (f *FormWriter) writeData(p []byte) error {
+func (f *Writer) writeData(p []byte) error {
 	f.data.Write(p)
 	return f.write(p)
 }
@@ -202,12 +202,12 @@ func addressOf(line []byte) ([]byte, error) {
 	for {
 		name, err := walk.next()
 		if err != nil {
-			return nil, fmt.Errorf("node: no ibGib: %w", err)
+			return nil, fmt.Errorf("form: no ibGib: %w", err)
 		}
 		value, _, err := walk.t.value()
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("node: no ibGib: %w", err)
+			return nil, fmt.Errorf("form: no ibGib: %w", err)
 		case string(name) == `"ib"`:
 			ib = unwrapped(value)
 		case string(name) == `"gib"` && ib != nil:

@@ -1,4 +1,4 @@
-package node
+package form
 
 import (
 	"bytes"
@@ -78,11 +78,11 @@ type rawItems struct {
 
 func newRawItems(t *textReader) *rawItems { return &rawItems{walk: memberWalk{t: t}} }
 
-func (r *rawItems) offset() int64 { return r.walk.t.bytes }
+func (r *rawItems) Offset() int64 { return r.walk.t.bytes }
 
-func (r *rawItems) next() (item, error) {
+func (r *rawItems) Next() (Item, error) {
 	if r.ended {
-		return item{}, io.EOF
+		return Item{}, io.EOF
 	}
 	i, err := r.read()
 	if err == nil {
@@ -90,35 +90,35 @@ func (r *rawItems) next() (item, error) {
 	}
 	r.ended = true
 	if errors.Is(err, io.EOF) {
-		return item{}, io.EOF
+		return Item{}, io.EOF
 	}
-	i = item{line: r.walk.t.line}
+	i = Item{Line: r.walk.t.line}
 	i.bad, err = brokenText(err)
 	return i, err
 }
 
-func (r *rawItems) read() (item, error) {
+func (r *rawItems) read() (Item, error) {
 	if r.graph == nil {
 		if err := toGraph(&r.walk, r.note); err != nil {
-			return item{}, err
+			return Item{}, err
 		}
 		if err := r.open(); err != nil {
-			return item{}, err
+			return Item{}, err
 		}
 	}
-	i, err := r.graph.next()
+	i, err := r.graph.Next()
 	if !errors.Is(err, io.EOF) {
-		i.line = r.walk.t.line
+		i.Line = r.walk.t.line
 		r.ended = i.bad != nil
 		return i, err
 	}
 	// A second graph would make the text no JSON that the gate lets through.
 	for {
 		if err := toGraph(&r.walk, r.note); err != nil {
-			return item{}, err
+			return Item{}, err
 		}
 		if _, _, err := r.walk.t.value(); err != nil {
-			return item{}, err
+			return Item{}, err
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (r *rawItems) open() error {
 		}
 		plain = newTextReader(&unpacker{unpacked})
 	}
-	r.graph = &jsonItems{t: plain, form: FormMap}
+	r.graph = &jsonItems{t: plain, form: Map}
 	return nil
 }
 

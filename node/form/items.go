@@ -1,4 +1,4 @@
-package node
+package form
 
 import (
 	"errors"
@@ -8,37 +8,29 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
-// item is one ibGib of a file, as the file has it.
-type item struct {
-	line    int    // where it begins, from 1
-	number  int    // among the items of a file that is one JSON value, from 1; else 0
-	name    []byte // of a map: JSON text of the name that the item has there
-	text    []byte
-	tooLong bool           // text is empty
-	bad     *ibgib.Refusal // the file breaks off here; text is empty
-}
-
-// items are the ibGibs of a file in its order.
-type items interface {
-	// next returns the next item; io.EOF after the last.
-	next() (item, error)
-	// offset returns how many bytes of the file have been read.
-	offset() int64
+// Item is one ibGib of a file, as the file has it.
+type Item struct {
+	Line    int            // where it begins, from 1
+	Number  int            // among the items of a file that is one JSON value, from 1; else 0
+	Text    []byte         // JSON
+	TooLong bool           // Text is empty
+	name    []byte         // of a map: JSON text of the name that the item has there
+	bad     *ibgib.Refusal // the file breaks off here; Text is empty
 }
 
 // RuleKeyMismatch refuses an ibGib that a map of a file has under an address
 // that is not its own.
 const RuleKeyMismatch ibgib.Rule = "key-mismatch"
 
-// gate lets an item through the gate.
-func gate(i item) (ibgib.IbGib, *ibgib.Refusal) {
+// Gate lets the item through the gate. It may be called for several items at once.
+func (i Item) Gate() (ibgib.IbGib, *ibgib.Refusal) {
 	switch {
 	case i.bad != nil:
 		return ibgib.IbGib{}, i.bad
-	case i.tooLong:
+	case i.TooLong:
 		return ibgib.IbGib{}, &ibgib.Refusal{Rule: ibgib.RuleTooLarge, Detail: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 	}
-	g, err := ibgib.Import(i.text)
+	g, err := ibgib.Import(i.Text)
 	if err != nil {
 		var refusal *ibgib.Refusal
 		if !errors.As(err, &refusal) {
@@ -68,11 +60,11 @@ type jsonItems struct {
 	ended  bool
 }
 
-func (j *jsonItems) offset() int64 { return j.t.bytes }
+func (j *jsonItems) Offset() int64 { return j.t.bytes }
 
-func (j *jsonItems) next() (item, error) {
+func (j *jsonItems) Next() (Item, error) {
 	if j.ended {
-		return item{}, io.EOF
+		return Item{}, io.EOF
 	}
 	i, err := j.read()
 	if err == nil {
@@ -80,31 +72,31 @@ func (j *jsonItems) next() (item, error) {
 	}
 	j.ended = true
 	if errors.Is(err, io.EOF) {
-		return item{}, io.EOF
+		return Item{}, io.EOF
 	}
-	i = item{line: j.t.line, number: j.number}
+	i = Item{Line: j.t.line, Number: j.number}
 	i.bad, err = brokenText(err)
 	return i, err
 }
 
 // read returns the next item. io.EOF is the good end.
-func (j *jsonItems) read() (item, error) {
+func (j *jsonItems) read() (Item, error) {
 	j.number++
 	if err := j.separate(); err != nil {
-		return item{}, err
+		return Item{}, err
 	}
-	i := item{number: j.number}
+	i := Item{Number: j.number}
 	var err error
-	if j.form == FormMap {
+	if j.form == Map {
 		if i.name, err = j.t.name(); err != nil {
-			return item{}, err
+			return Item{}, err
 		}
 	}
 	if _, err := j.t.peek(); err != nil {
-		return item{}, cutOff(err)
+		return Item{}, cutOff(err)
 	}
-	i.line = j.t.line
-	i.text, i.tooLong, err = j.t.value()
+	i.Line = j.t.line
+	i.Text, i.TooLong, err = j.t.value()
 	return i, err
 }
 
@@ -114,10 +106,10 @@ func (j *jsonItems) separate() error {
 	j.begun = true
 	opening, closing := byte('['), byte(']')
 	switch j.form {
-	case FormObjects:
+	case Objects:
 		_, err := j.t.peek()
 		return err
-	case FormMap:
+	case Map:
 		opening, closing = '{', '}'
 	}
 	if first {

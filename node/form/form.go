@@ -1,4 +1,4 @@
-package node
+package form
 
 import (
 	"bytes"
@@ -10,16 +10,23 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
+var (
+	// ErrFormat says that a file is in a format that is not read here.
+	ErrFormat = errors.New("unsupported file format")
+	// ErrForm says that there is no such form to write, or not of this.
+	ErrForm = errors.New("not a form to write")
+)
+
 // Form is a form in which files have ibGibs.
 type Form string
 
-// The forms. Import recognises all of them; FormObjects cannot be asked for.
+// The forms. Open recognises all of them; Objects cannot be written.
 const (
-	FormNDJSON  Form = "ndjson"  // one ibGib a line
-	FormArray   Form = "array"   // a JSON array of ibGibs
-	FormMap     Form = "map"     // a JSON object with each ibGib under its address
-	FormRaw     Form = "raw"     // the raw export of the TypeScript apps, see raw_export.go
-	FormObjects Form = "objects" // ibGibs one after the other, laid out over several lines
+	NDJSON  Form = "ndjson"  // one ibGib a line
+	Array   Form = "array"   // a JSON array of ibGibs
+	Map     Form = "map"     // a JSON object with each ibGib under its address
+	Raw     Form = "raw"     // the raw export of the TypeScript apps, see raw.go
+	Objects Form = "objects" // ibGibs one after the other, laid out over several lines
 )
 
 // What is read of a file to recognise its form, in bytes. The raw export is
@@ -32,35 +39,59 @@ const (
 	sniffMost  = 32 << 20
 )
 
-// openItems recognises the form of a file.
-func openItems(r io.Reader) (items, Form, error) {
+// Reader reads the ibGibs of a file in any of the forms, in the order of the file.
+type Reader struct {
+	items
+	form Form
+}
+
+// items are the ibGibs of a file of one form, as Reader has them.
+type items interface {
+	Next() (Item, error)
+	Offset() int64
+}
+
+// Form returns the form of the file.
+func (r *Reader) Form() Form { return r.form }
+
+// Context returns the address that a raw export is about; zero until Next has met it.
+func (r *Reader) Context() ibgib.Addr {
+	if raw, ok := r.items.(*rawItems); ok {
+		return raw.context
+	}
+	return ibgib.Addr{}
+}
+
+// Open recognises the form of a file. A form that is known and not read gives
+// ErrFormat; other errors are those of r.
+func Open(r io.Reader) (*Reader, error) {
 	var head bytes.Buffer
 	for size := int64(sniffFirst); ; size *= 2 {
 		_, err := io.CopyN(&head, r, size-int64(head.Len()))
 		ended := errors.Is(err, io.EOF)
 		if err != nil && !ended {
-			return nil, "", err
+			return nil, err
 		}
 		form, sure, err := sniff(head.Bytes(), ended)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if sure {
-			return itemsOf(form, io.MultiReader(bytes.NewReader(head.Bytes()), r)), form, nil
+			return &Reader{itemsOf(form, io.MultiReader(bytes.NewReader(head.Bytes()), r)), form}, nil
 		}
 	}
 }
 
 func itemsOf(form Form, r io.Reader) items {
-	if form == FormNDJSON {
-		return newLineReader(r)
+	if form == NDJSON {
+		return NewLineReader(r, maxLine)
 	}
 	t := newTextReader(r)
 	if mark, err := t.in.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
 		n, _ := t.in.Discard(len(mark))
 		t.bytes += int64(n)
 	}
-	if form == FormRaw {
+	if form == Raw {
 		return newRawItems(t)
 	}
 	return &jsonItems{t: t, form: form}
@@ -85,14 +116,14 @@ func sniff(head []byte, ended bool) (form Form, sure bool, err error) {
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n")
 	switch {
 	case len(text) == 0:
-		return FormNDJSON, ended || len(head) >= sniffBlank, nil
+		return NDJSON, ended || len(head) >= sniffBlank, nil
 	case text[0] == '[':
-		return FormArray, true, nil
+		return Array, true, nil
 	case text[0] == '{':
 		form, sure = sniffObject(text, ended)
 		return form, sure, nil
 	}
-	return FormNDJSON, true, nil
+	return NDJSON, true, nil
 }
 
 // sniffObject is sniff for text that begins with an object.
@@ -106,15 +137,15 @@ func sniffObject(text []byte, ended bool) (Form, bool) {
 	switch {
 	case errors.Is(err, io.EOF): // {} is a map of nothing
 		if len(bytes.TrimSpace(text[walk.t.bytes:])) > 0 {
-			return FormNDJSON, true
+			return NDJSON, true
 		}
-		return FormMap, ended || len(text) >= sniffBlank
+		return Map, ended || len(text) >= sniffBlank
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return FormNDJSON, ended || len(text) >= sniffPlain
+		return NDJSON, ended || len(text) >= sniffPlain
 	case err != nil:
-		return FormNDJSON, true
+		return NDJSON, true
 	case isAddress(first):
-		return FormMap, true
+		return Map, true
 	}
 
 	isRaw := looksRaw(text)
@@ -122,22 +153,22 @@ func sniffObject(text []byte, ended bool) (Form, bool) {
 	if _, _, err := whole.value(); err != nil { // it does not end here
 		switch {
 		case isRaw:
-			return FormRaw, ended || len(text) >= sniffMost
+			return Raw, ended || len(text) >= sniffMost
 		case ended:
-			return FormNDJSON, true
+			return NDJSON, true
 		case whole.line > 1:
-			return FormObjects, len(text) >= sniffPlain
+			return Objects, len(text) >= sniffPlain
 		}
-		return FormNDJSON, len(text) >= sniffPlain
+		return NDJSON, len(text) >= sniffPlain
 	}
 	value, rest := text[:whole.bytes], text[whole.bytes:]
 	switch {
 	case isRaw && len(bytes.TrimSpace(rest)) == 0:
-		return FormRaw, ended || len(text) >= sniffMost
+		return Raw, ended || len(text) >= sniffMost
 	case whole.line > 1 && json.Valid(value):
-		return FormObjects, true
+		return Objects, true
 	}
-	return FormNDJSON, true
+	return NDJSON, true
 }
 
 func isAddress(name []byte) bool {
