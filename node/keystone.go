@@ -243,10 +243,23 @@ func (n *Node) RotateKeystone(ctx context.Context, reason string) (KeystoneRotat
 }
 
 // NewKeystone gives the node a new keystone without a handover. It fails with
-// ErrInput while the old one can sign: then RotateKeystone lets others follow.
-func (n *Node) NewKeystone(ctx context.Context) (KeystoneRotation, error) {
-	if h, err := n.self.History(); err == nil && signs(n.self.Summary(), h.Status()) == SignsReady {
-		return KeystoneRotation{}, fmt.Errorf("node: %w: the keystone of the node works; to put another one in its place, rotate it", ErrInput)
+// ErrInput while the old one can sign: then RotateKeystone lets others follow. So it does
+// while the secret is sealed or not confirmed, and so not lost, unless giveUp says to do
+// without it all the same.
+func (n *Node) NewKeystone(ctx context.Context, giveUp bool) (KeystoneRotation, error) {
+	refuse := func(why string) (KeystoneRotation, error) {
+		return KeystoneRotation{}, fmt.Errorf("node: %w: %s", ErrInput, why)
+	}
+	if h, err := n.self.History(); err == nil {
+		switch state := signs(n.self.Summary(), h.Status()); {
+		case state == SignsReady:
+			return refuse("the keystone of the node works; to put another one in its place, rotate it")
+		case giveUp:
+		case state == SignsSealed:
+			return refuse("the secret of the keystone is sealed, not lost: its passphrase makes it work; with --yes it is given up, and others have to trust the new one")
+		case state == SignsUnconfirmed:
+			return refuse("the secret of the keystone is there, though it is not confirmed: rotate it, and others follow; with --yes it is given up")
+		}
 	}
 	old, fresh, err := n.self.Replace(ctx)
 	if err != nil {

@@ -566,7 +566,7 @@ func TestLostSecretMeansTrustAnew(t *testing.T) {
 	if _, err := b.Sync(t.Context(), a.Identity().Addrs[0], nil); !errors.Is(err, ErrNoSecret) {
 		t.Errorf("a sync without the secret: %v", err)
 	}
-	if _, err := b.NewKeystone(t.Context()); err != nil {
+	if _, err := b.NewKeystone(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	_, err = a.Sync(t.Context(), b.Identity().Addrs[0], nil)

@@ -27,7 +27,7 @@ they reach it: those at which it listens, or did when it last ran.`,
 
 func (c *cli) id(ctx context.Context) error {
 	var id node.Identity
-	err := c.withNode(ctx, accessCreate, func(client *api.Client) (err error) {
+	err := c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
 		id, err = client.ID(ctx)
 		return err
 	})

@@ -61,19 +61,26 @@ copied, where nothing else is signed.`,
 }
 
 func keystoneNewCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var giveUp bool
+	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Give this node a new keystone when the old one cannot sign",
 		Long: `Makes a new keystone for a node whose old one is revoked or disputed, or whose
 secret is lost. Others have to trust it anew. While the old one works, rotate is
-the way.`,
-		Example: `  ibgib-node keystone new`,
-		Args:    noArgs(),
+the way. A secret of which the passphrase is forgotten is given up with --yes. The
+new secret is sealed if a passphrase is given.`,
+		Example: `  ibgib-node keystone new
+  ibgib-node keystone new --yes --passphrase-fd 3 3<FILE`,
+		Args: noArgs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return c.replaced(ctx, func(client *api.Client) (node.KeystoneRotation, error) { return client.NewKeystone(ctx) })
+			return c.replaced(ctx, func(client *api.Client) (node.KeystoneRotation, error) {
+				return client.NewKeystone(ctx, giveUp)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&giveUp, "yes", false, "also give up a secret that is sealed or not confirmed, for good")
+	return cmd
 }
 
 // replaced runs a command that puts a new keystone in the place of the node's.

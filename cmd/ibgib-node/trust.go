@@ -52,9 +52,13 @@ you think.`,
 func (c *cli) trust(ctx context.Context, who string, o node.Introductions) error {
 	var peer node.Peer
 	err := c.withNode(ctx, accessCreate, func(client *api.Client) (err error) {
-		if node.IsInvite(who) {
+		switch {
+		case node.IsInvite(who):
 			peer, err = client.Accept(ctx, who)
-		} else {
+		case endsIntroductions(o): // which gives no trust to who has none
+			peer, err = client.SetIntroductions(ctx, who, o)
+			return err
+		default:
 			peer, err = client.Trust(ctx, who)
 		}
 		if err == nil && o != (node.Introductions{}) {
@@ -77,6 +81,12 @@ func (c *cli) trust(ctx context.Context, who string, o node.Introductions) error
 			fmt.Fprintln(w, "it is told whom this node trusts")
 		}
 	})
+}
+
+// endsIntroductions tells whether something is to end and nothing to begin.
+func endsIntroductions(o node.Introductions) bool {
+	on := func(b *bool) bool { return b != nil && *b }
+	return o != (node.Introductions{}) && !on(o.Introducer) && !on(o.Introduce)
 }
 
 // peerOf returns the peer id that an address ends in, and any other text as it is.

@@ -113,8 +113,18 @@ func (h *handler) postKeystoneRotate(r *reply, q *http.Request) {
 	answer(r, rotation, err)
 }
 
+// newKeystoneRequest is the body of keystone/new.
+type newKeystoneRequest struct {
+	GiveUp bool `json:"giveUp,omitempty"` // a secret that is sealed or not confirmed
+}
+
 func (h *handler) postKeystoneNew(r *reply, q *http.Request) {
-	rotation, err := h.n.NewKeystone(q.Context())
+	var in newKeystoneRequest
+	if err := object(r, q, &in); err != nil {
+		r.fail(err)
+		return
+	}
+	rotation, err := h.n.NewKeystone(q.Context(), in.GiveUp)
 	answer(r, rotation, err)
 }
 
@@ -196,9 +206,10 @@ func (c *Client) RotateKeystone(ctx context.Context, reason string) (r node.Keys
 	return r, c.post(ctx, "/keystone/rotate", reasonRequest{reason}, &r)
 }
 
-// NewKeystone gives the node a new keystone without a handover.
-func (c *Client) NewKeystone(ctx context.Context) (r node.KeystoneRotation, err error) {
-	return r, c.post(ctx, "/keystone/new", struct{}{}, &r)
+// NewKeystone gives the node a new keystone without a handover. giveUp is that of
+// node.NewKeystone.
+func (c *Client) NewKeystone(ctx context.Context, giveUp bool) (r node.KeystoneRotation, err error) {
+	return r, c.post(ctx, "/keystone/new", newKeystoneRequest{giveUp}, &r)
 }
 
 // SettleKeystone ends a dispute for the frames that the node has; addr as in Keystone.

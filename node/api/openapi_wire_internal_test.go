@@ -69,7 +69,7 @@ var wire = map[string]spoken{
 	"POST /keystone/sign":   valueFor[signRequest, node.KeystoneFrame](),
 	"POST /keystone/revoke": valueFor[reasonRequest, node.KeystoneFrame](),
 	"POST /keystone/rotate": valueFor[reasonRequest, node.KeystoneRotation](),
-	"POST /keystone/new":    value[node.KeystoneRotation](),
+	"POST /keystone/new":    valueFor[newKeystoneRequest, node.KeystoneRotation](),
 	"POST /keystone/import": resultOf[node.Keystone](),
 	"POST /keystone/settle": valueFor[settleRequest, node.Keystone](),
 

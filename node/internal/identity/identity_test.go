@@ -354,3 +354,21 @@ func TestAnotherPeerKey(t *testing.T) {
 		t.Errorf("signed with another key: %v", err)
 	}
 }
+
+// Where the secret is gone as well, that is what a copy is told: no peer could help.
+func TestCopyWithoutItsSecret(t *testing.T) {
+	h := newHome(t)
+	h.open(t).shut(t)
+	copied := h.copyTo(t)
+	secrets, err := filepath.Glob(filepath.Join(copied.files().Folder, "*.secret"))
+	if err != nil || len(secrets) != 1 {
+		t.Fatalf("secrets %v, %v", secrets, err)
+	}
+	if err := os.Remove(secrets[0]); err != nil {
+		t.Fatal(err)
+	}
+	c := copied.open(t)
+	if _, err := c.Sign(ctx, request(t, 1)); !errors.Is(err, identity.ErrNoSecret) {
+		t.Errorf("a copy without its secret: %v", err)
+	}
+}
