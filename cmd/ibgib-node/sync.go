@@ -150,12 +150,19 @@ func notConverged(r node.SyncResult) error {
 // untrustedHint says on which side which command gives the trust that lacks.
 func (c *cli) untrustedHint(ctx context.Context, client *api.Client, addr string, err error) error {
 	e, ok := errors.AsType[*api.Error](err)
+	peer := printable(peerOf(addr))
+	if ok && !e.Remote && e.Rule != "" { // trusted, but not by the keystone that it shows
+		return withHint(err, "if its owner has given it another keystone, run here:\nibgib-node untrust %s%s\nibgib-node trust %s%s", peer, c.dataFlag(), peer, c.dataFlag())
+	}
 	if ok && !e.Remote {
-		return withHint(err, "to trust it, run here:\nibgib-node trust %s%s", printable(peerOf(addr)), c.dataFlag())
+		return withHint(err, "to trust it, run here:\nibgib-node trust %s%s", peer, c.dataFlag())
 	}
 	id, idErr := client.ID(ctx)
 	if idErr != nil {
 		return err
+	}
+	if ok && e.Rule != "" {
+		return withHint(err, "ibgib-node keystone show%s  tells of the keystone here; to take it for this node's, run there:\nibgib-node untrust %s\nibgib-node trust %s", c.dataFlag(), id.PeerID, id.PeerID)
 	}
 	return withHint(err, "to be trusted, run there:\nibgib-node trust %s", id.PeerID)
 }

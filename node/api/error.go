@@ -40,7 +40,8 @@ type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 	// Rule is the rule of the gate, a transform or the index that was broken,
-	// with CodeRefused and CodeRejected.
+	// with CodeRefused and CodeRejected. With CodeUntrusted it says why a session was
+	// refused: unknown, revoked, disputed, expired or bad-proof.
 	Rule string `json:"rule,omitempty"`
 	// Remote tells that the other node of a sync reported the failure.
 	Remote bool `json:"remote,omitempty"`

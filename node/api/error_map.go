@@ -34,7 +34,8 @@ func errorOf(err error) *Error {
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &sagaError):
-		e.Code, e.Remote, e.Retry = Code(sagaError.Code.String()), sagaError.Remote, sagaError.Retry
+		e.Code, e.Rule = Code(sagaError.Code.String()), sagaError.Reason
+		e.Remote, e.Retry = sagaError.Remote, sagaError.Retry
 		who := ""
 		if e.Remote {
 			who = "the other side: "
