@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,14 +212,23 @@ func (f *fetches) close() {
 // errNobody is absence of peers to ask.
 var errNobody error = absence("nobody was found who has it")
 
-// incomplete says in its own words why a fetch did not bring all.
+// maxTold bounds the nodes whose failures an error tells of.
+const maxTold = 8
+
+// incomplete says in its own words why a fetch did not bring all: who was asked, and what
+// came of it.
 func (f *fetcher) incomplete(last error) error {
-	if f.sources() == 1 && last != nil {
-		return last
+	sources := f.result(FetchResult{}).Sources
+	if len(sources) == 1 && last != nil {
+		return fmt.Errorf("%s: %w", sources[0].Peer, last)
 	}
-	text := fmt.Sprintf("%d nodes were asked, and none gave what is missing, %s for one", f.sources(), f.example())
-	if last != nil {
-		text += "; at last: " + last.Error()
+	text := fmt.Sprintf("%d nodes were asked, and none gave what is missing, %s for one", len(sources), f.example())
+	for i, s := range sources {
+		if i == maxTold {
+			text += fmt.Sprintf("; and %d more", len(sources)-i)
+			break
+		}
+		text += fmt.Sprintf("; %s: %s", s.Peer, cmp.Or(s.Error, "nothing more"))
 	}
 	if errors.Is(last, errNotShown) {
 		return absence(text)

@@ -128,6 +128,9 @@ func TestFetchOfWhatIsPrivate(t *testing.T) {
 		if !errors.Is(err, blockstore.ErrNotFound) || res.IbGibs != 0 || len(res.Sources) != 1 || res.Sources[0].Mark != "" {
 			t.Errorf("%s: %+v, %v", addr, res, err)
 		}
+		if !strings.Contains(err.Error(), a.PeerID().String()+": "+res.Sources[0].Error) {
+			t.Errorf("the error does not tell of the source: %v", err)
+		}
 		texts = append(texts, res.Sources[0].Error)
 	}
 	if texts[0] != texts[1] || texts[1] != texts[2] {

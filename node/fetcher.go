@@ -55,13 +55,6 @@ func (f *fetcher) example() ibgib.Hash {
 	return append(f.plan.Missing(1), ibgib.Hash{})[0]
 }
 
-// sources returns how many peers have been asked.
-func (f *fetcher) sources() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.asked)
-}
-
 // seek finds what is lacking by what is here.
 func (f *fetcher) seek(ctx context.Context) error {
 	f.mu.Lock()

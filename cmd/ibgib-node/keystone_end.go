@@ -70,7 +70,7 @@ secret is lost. Others have to trust it anew. While the old one works, rotate is
 the way. A secret of which the passphrase is forgotten is given up with --yes. The
 new secret is sealed if a passphrase is given.`,
 		Example: `  ibgib-node keystone new
-  ibgib-node keystone new --yes --passphrase-fd 3 3<FILE`,
+  ibgib-node keystone new --yes`,
 		Args: noArgs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
