@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -36,6 +38,18 @@ const maxUnclosed = 1 << 20
 // Memory does not grow with the file. A file that is no JSON in any of these
 // forms, such as an archive, gives ErrFormat, and nothing of it is stored.
 func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProgress)) (ImportResult, error) {
+	return n.ImportWith(ctx, r, ImportOptions{}, progress)
+}
+
+// ImportOptions say what an import may do beside storing what is in the file.
+type ImportOptions struct {
+	// Include brings timelines of other shares that ibGibs of the file link to into the
+	// default share, where the file goes. Else such ibGibs wait, and the result tells.
+	Include bool
+}
+
+// ImportWith is Import with options.
+func (n *Node) ImportWith(ctx context.Context, r io.Reader, o ImportOptions, progress func(ImportProgress)) (ImportResult, error) {
 	since, err := n.placeOf(ctx, n.shares.def)
 	if err != nil {
 		return ImportResult{}, fmt.Errorf("node: import: %w", err)
@@ -44,7 +58,7 @@ func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProg
 	if err != nil {
 		return ImportResult{}, fmt.Errorf("node: import: %w", err)
 	}
-	i := &importer{n: n, stage: stage, progress: progress, unclosed: make(map[ibgib.Hash]struct{})}
+	i := &importer{n: n, stage: stage, include: o.Include, progress: progress, unclosed: make(map[ibgib.Hash]struct{})}
 	i.result.Refused = []Refused{}
 	i.result.Incomplete = []Missing{}
 	if err := i.run(ctx, r); err != nil {
@@ -59,6 +73,7 @@ func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProg
 type importer struct {
 	n        *Node
 	stage    *blockstore.Stage
+	include  bool
 	progress func(ImportProgress)
 	result   ImportResult
 	bytes    int64 // of the file
@@ -256,6 +271,9 @@ func (i *importer) incomplete(ctx context.Context) error {
 	if !waits {
 		return nil
 	}
+	if err := i.makeRoom(ctx); err != nil {
+		return err
+	}
 	var last ibgib.Addr // targets come by hash, with all that wait for each
 	for inc, err := range i.n.view.Incomplete(ctx) {
 		if err != nil {
@@ -291,4 +309,39 @@ func rejected(list []timeline.Rejection) []Rejected {
 		shown = append(shown, Rejected{Addr: r.Addr, Rule: r.Rule, Detail: r.Detail})
 	}
 	return shown
+}
+
+// makeRoom brings what ibGibs of the default share wait for, and what other shares have,
+// into it, as for a change that is made here. What would bring timelines that the share
+// does not list is left out without include, and told of.
+func (i *importer) makeRoom(ctx context.Context) error {
+	if len(i.n.shares.list()) == 0 {
+		return nil
+	}
+	var wanted []ibgib.Addr
+	for inc, err := range i.n.view.Incomplete(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(wanted) > 0 && wanted[len(wanted)-1] == inc.Missing {
+			continue
+		}
+		wanted = append(wanted, inc.Missing)
+	}
+	outside := make(map[ibgib.Addr]bool)
+	for _, a := range wanted {
+		err := i.n.makeRoom(ctx, []*share{i.n.shares.def}, []ibgib.Addr{a}, ibgib.Addr{}, i.include)
+		if held, ok := errors.AsType[*OutsideError](err); ok {
+			for _, tjp := range held.Timelines {
+				outside[tjp] = true
+			}
+			continue
+		}
+		if _, missing := errors.AsType[*MissingLinkError](err); err != nil && !missing {
+			return err
+		}
+	}
+	i.result.Outside = slices.SortedFunc(maps.Keys(outside), ibgib.CompareAddr)
+	i.result.Outside = i.result.Outside[:min(len(i.result.Outside), maxListed)]
+	return nil
 }

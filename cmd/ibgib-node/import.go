@@ -13,7 +13,7 @@ import (
 )
 
 func importCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "import FILE...",
 		Short: "Store the ibGibs of files",
 		Long: `Stores the ibGibs of files; - is standard input. A file holds one JSON object a
@@ -26,6 +26,9 @@ ibGib whose links are not all there yet is stored too, and joins its timeline
 when they arrive; the order in a file does not matter. An import that was
 stopped can be repeated.
 
+Files go to the default share. What links to timelines that only another share
+has waits, too, and they are listed; --include brings them into the default share.
+
 What is refused is told as it is met, the first 100 of each file; --json lists up to
 1,000. Exit code 1 says that something was refused.`,
 		Example: `  ibgib-node import space.ndjson
@@ -35,6 +38,8 @@ What is refused is told as it is met, the first 100 of each file; --json lists u
 		Args: argsBetween(1, -1, "at least one FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd.Context(), args) },
 	}
+	c.whereFlags(cmd, false)
+	return cmd
 }
 
 // importResult is the sum over all files; form and context are those of the last.
@@ -96,7 +101,7 @@ func (c *cli) importFile(ctx context.Context, client *api.Client, name string) (
 	bar := c.newProgress()
 	defer bar.clear()
 	size, refused := fileSize(in), 0
-	return client.Import(ctx, in, func(p node.ImportProgress) {
+	return client.With(c.where).Import(ctx, in, func(p node.ImportProgress) {
 		if p.Refused != nil {
 			refused++
 		}
@@ -152,6 +157,7 @@ func (s *importResult) add(file string, r node.ImportResult) {
 		}
 		s.Incomplete = append(s.Incomplete, missing)
 	}
+	s.Outside = r.Outside // of all that waits now
 	s.Rejected = append(s.Rejected, r.Rejected...)
 	s.Rejected = s.Rejected[:min(len(s.Rejected), maxListed)]
 }
@@ -185,6 +191,12 @@ func (s *importResult) show(w io.Writer) {
 	}
 	if s.IncompleteMore > 0 {
 		fmt.Fprintf(w, "and %d more missing\n", s.IncompleteMore)
+	}
+	for i, tjp := range s.Outside {
+		if i == 0 {
+			fmt.Fprintln(w, "links to timelines of other shares; --include brings them into the default share:")
+		}
+		fmt.Fprintf(w, "  %s\n", show(tjp))
 	}
 	for _, r := range s.Rejected {
 		fmt.Fprintf(w, "kept out  %s\n  %s: %s\n", show(r.Addr), printable(r.Rule), printable(r.Detail))

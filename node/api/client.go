@@ -159,11 +159,11 @@ func (c *Client) List(ctx context.Context) iter.Seq2[ibgib.Addr, error] {
 	return list[ibgib.Addr](ctx, c, "/ibgibs", nil)
 }
 
-// Import stores the ibGibs of an NDJSON file. progress may be nil; it gets every
-// refused line.
+// Import stores the ibGibs of a file. progress may be nil; it gets every refused
+// line. Include of With is that of node.ImportOptions.
 func (c *Client) Import(ctx context.Context, r io.Reader, progress func(node.ImportProgress)) (node.ImportResult, error) {
 	in := &watchedReader{r: r}
-	result, err := stream[node.ImportResult](ctx, c, "/import", in, progress, nil)
+	result, err := stream[node.ImportResult](ctx, c, "/import", c.changes, in, progress, nil)
 	if read := in.failure(); err != nil && read != nil {
 		return result, read
 	}
@@ -177,7 +177,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer, addrs []ibgib.Addr, al
 	if err != nil {
 		return node.ExportResult{}, errorOf(err)
 	}
-	return stream[node.ExportResult, struct{}](ctx, c, "/export", bytes.NewReader(body), nil, w)
+	return stream[node.ExportResult, struct{}](ctx, c, "/export", nil, bytes.NewReader(body), nil, w)
 }
 
 // Sync syncs with the node at addr, as node.Node.SyncWith does. progress may be
@@ -187,7 +187,7 @@ func (c *Client) Sync(ctx context.Context, addr string, o node.SyncOptions, prog
 	if err != nil {
 		return node.SyncResult{}, errorOf(err)
 	}
-	return stream[node.SyncResult](ctx, c, "/sync", bytes.NewReader(body), progress, nil)
+	return stream[node.SyncResult](ctx, c, "/sync", nil, bytes.NewReader(body), progress, nil)
 }
 
 // Conflicts returns the diverged timelines by the hash of their tjp.
@@ -202,7 +202,7 @@ func (c *Client) Conflict(ctx context.Context, addr ibgib.Addr) (d node.Conflict
 
 // Verify checks everything that is stored. progress may be nil.
 func (c *Client) Verify(ctx context.Context, progress func(node.VerifyProgress)) (node.VerifyReport, error) {
-	return stream[node.VerifyReport](ctx, c, "/verify", nil, progress, nil)
+	return stream[node.VerifyReport](ctx, c, "/verify", nil, nil, progress, nil)
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, to any) error {

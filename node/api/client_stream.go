@@ -64,14 +64,14 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values) 
 
 // stream asks for work that ends in a result. ibGibs on the way are written to
 // w, if it is not nil.
-func stream[R, P any](ctx context.Context, c *Client, path string, body io.Reader, progress func(P), w io.Writer) (result R, err error) {
+func stream[R, P any](ctx context.Context, c *Client, path string, query url.Values, body io.Reader, progress func(P), w io.Writer) (result R, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	asking := ctx
 	if body != nil {
 		asking, body = cancelable(ctx, body)
 	}
-	answer, err := c.request(asking, http.MethodPost, path, nil, body)
+	answer, err := c.request(asking, http.MethodPost, path, query, body)
 	if err != nil {
 		return result, err
 	}

@@ -32,5 +32,5 @@ func (c *Client) Fetch(ctx context.Context, addr ibgib.Addr, o node.FetchOptions
 	if err != nil {
 		return node.FetchResult{}, errorOf(err)
 	}
-	return stream[node.FetchResult](ctx, c, "/fetch", bytes.NewReader(body), progress, nil)
+	return stream[node.FetchResult](ctx, c, "/fetch", nil, bytes.NewReader(body), progress, nil)
 }

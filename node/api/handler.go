@@ -212,7 +212,8 @@ func (h *handler) getIbGib(r *reply, q *http.Request) {
 func (h *handler) postImport(r *reply, q *http.Request) {
 	_ = r.rc.EnableFullDuplex() // progress goes out while the file comes in
 	r.begin()
-	result, err := h.n.Import(q.Context(), q.Body, func(p node.ImportProgress) {
+	o := node.ImportOptions{Include: q.URL.Query().Get("include") == "true"}
+	result, err := h.n.ImportWith(q.Context(), q.Body, o, func(p node.ImportProgress) {
 		if p.Refused != nil {
 			r.pending = p // none of these is left out
 			r.report()

@@ -220,7 +220,7 @@ func (c *Client) SettleKeystone(ctx context.Context, addr ibgib.Addr) (k node.Ke
 // ImportKeystone keeps the keystone that a file of one frame a line holds.
 func (c *Client) ImportKeystone(ctx context.Context, r io.Reader) (node.Keystone, error) {
 	in := &watchedReader{r: r}
-	k, err := stream[node.Keystone, struct{}](ctx, c, "/keystone/import", in, nil, nil)
+	k, err := stream[node.Keystone, struct{}](ctx, c, "/keystone/import", nil, in, nil, nil)
 	if read := in.failure(); err != nil && read != nil {
 		return k, read
 	}

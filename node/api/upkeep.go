@@ -127,13 +127,13 @@ func (c *Client) GC(ctx context.Context, o blockstore.GCOptions, progress func(n
 	if err != nil {
 		return blockstore.GCReport{}, errorOf(err)
 	}
-	return stream[blockstore.GCReport](ctx, c, "/gc", bytes.NewReader(body), progress, nil)
+	return stream[blockstore.GCReport](ctx, c, "/gc", nil, bytes.NewReader(body), progress, nil)
 }
 
 // Backup writes the store as it is now to w. After an error what was written is
 // no backup. progress may be nil.
 func (c *Client) Backup(ctx context.Context, w io.Writer, progress func(node.UpkeepProgress)) (blockstore.BackupReport, error) {
-	return stream[blockstore.BackupReport](ctx, c, "/backup", nil, progress, w)
+	return stream[blockstore.BackupReport](ctx, c, "/backup", nil, nil, progress, w)
 }
 
 // Repair mends what Verify finds. progress may be nil.
@@ -142,7 +142,7 @@ func (c *Client) Repair(ctx context.Context, o node.RepairOptions, progress func
 	if err != nil {
 		return node.RepairReport{}, errorOf(err)
 	}
-	return stream[node.RepairReport](ctx, c, "/repair", bytes.NewReader(body), progress, nil)
+	return stream[node.RepairReport](ctx, c, "/repair", nil, bytes.NewReader(body), progress, nil)
 }
 
 // Status returns how the node is doing.

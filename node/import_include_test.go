@@ -1,0 +1,51 @@
+package node_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node"
+)
+
+// What is imported and links to a timeline that only a named share has waits for it, as
+// the result tells, until an import includes that timeline. A constant comes as it is.
+func TestImportIntoDefaultShareLinksToAnother(t *testing.T) {
+	a, elsewhere := openNode(t), openNode(t)
+	if _, err := a.CreateShare(t.Context(), node.ShareOptions{Name: "family"}); err != nil {
+		t.Fatal(err)
+	}
+	secret := createIn(t, a, "family", "secret")
+	importBytes(t, elsewhere, bytes.Join(exported(t, a, secret.Addr), nil))
+	note := begin(t, elsewhere, "note")
+	linked, err := elsewhere.Rel8(t.Context(), note, linkTo(secret.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.DeleteFunc(exported(t, elsewhere, linked.Addr), func(line []byte) bool {
+		return bytes.HasPrefix(line, []byte(`{"ib":"secret"`)) || bytes.HasPrefix(line, []byte(`{"ib":"fork`)) && bytes.Contains(line, []byte("secret"))
+	})
+	file := bytes.Join(lines, nil)
+
+	for range 2 {
+		res := importBytes(t, a, file)
+		if !slices.Equal(res.Outside, []ibgib.Addr{secret.Tjp}) || len(res.Refused) > 0 {
+			t.Errorf("without include: %+v", res)
+		}
+		if tl, err := a.Latest(t.Context(), note); err == nil && tl.Latest == linked.Addr {
+			t.Error("it has joined its timeline, though what it links to is in another share only")
+		}
+	}
+	res, err := a.ImportWith(t.Context(), bytes.NewReader(file), node.ImportOptions{Include: true}, nil)
+	if err != nil || len(res.Outside)+len(res.Incomplete) > 0 {
+		t.Errorf("with include: %+v, %v", res, err)
+	}
+	if tl, err := a.Latest(t.Context(), note); err != nil || tl.Latest != linked.Addr || tl.Share != "" {
+		t.Errorf("latest %+v, %v", tl, err)
+	}
+	if list, err := a.ShareTimelines(t.Context(), node.DefaultShareName); err != nil || len(list) != 2 {
+		t.Errorf("the default share has %+v, %v", list, err)
+	}
+	mustVerify(t, a)
+}
