@@ -242,7 +242,7 @@ func (d *Diagnosis) dht(s Status) {
 		}
 		d.add("DHT", CheckProblem, finding, "see whether a bootstrap node runs and its address is right: ibgib-node run --bootstrap MULTIADDR")
 	default:
-		d.add("DHT", CheckOK, fmt.Sprintf("it is entered as %s: %d nodes to ask, %d keys announced", s.DHT.Mode, s.DHT.Peers, s.DHT.Announced), "")
+		d.add("DHT", CheckOK, fmt.Sprintf("it is entered as %s: nodes to ask: %d; keys announced, the one of the mesh included: %d", s.DHT.Mode, s.DHT.Peers, s.DHT.Announced), "")
 	}
 	if s.DHT != nil && s.DHT.Dropped > 0 {
 		d.add("DHT records", CheckWarning, fmt.Sprintf("%d announcements of others were dropped since the start, for want of room: %d are kept, 2,000 of one node at most and 50,000 in all", s.DHT.Dropped, s.DHT.Records),

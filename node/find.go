@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
 )
 
@@ -133,15 +134,18 @@ func (n *Node) ping(ctx context.Context, to peer.AddrInfo) (PingResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	unreachable := func(err error) error {
-		return &saga.Error{Code: saga.CodeUnreachable, Text: "no answer: " + err.Error(), Retry: true, Err: err}
+		return &saga.Error{Code: saga.CodeUnreachable, Text: "no answer: " + protocol.DialReason(err), Retry: true, Err: err}
 	}
 	ctx = network.WithAllowLimitedConn(ctx, "ping")
 	to.Addrs = append(to.Addrs, n.contacts.addrs(to.ID)...)
 	err := h.Connect(ctx, to)
 	if w := n.wide.Load(); err != nil && w != nil {
-		var info peer.AddrInfo
-		if info, err = w.kad.FindPeer(ctx, to.ID); err == nil {
+		info, unknown := w.kad.FindPeer(ctx, to.ID)
+		switch {
+		case unknown == nil:
 			err = h.Connect(ctx, info)
+		case len(to.Addrs) == 0:
+			err = unknown // else what happened at the addresses says more
 		}
 	}
 	if err != nil {

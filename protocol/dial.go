@@ -51,7 +51,7 @@ func overRelays(ctx context.Context) context.Context {
 // dialFailure says why a dial failed: ctx is the caller's context, within the
 // one with the dial timeout.
 func dialFailure(ctx, within context.Context, text string, err error) *saga.Error {
-	e := &saga.Error{Code: saga.CodeUnreachable, Text: text + ": " + dialReason(err), Retry: true, Err: err}
+	e := &saga.Error{Code: saga.CodeUnreachable, Text: text + ": " + DialReason(err), Retry: true, Err: err}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		e.Code, e.Text = saga.CodeCanceled, "dialing was canceled"

@@ -16,9 +16,9 @@ import (
 // peer may be known by many addresses, most of them of the past.
 const maxReasons = 3
 
-// dialReason says in one line why no address of a peer was reached: each reason
+// DialReason says in one line why no address of a peer was reached: each reason
 // with the first address that it holds for, and how many more there are.
-func dialReason(err error) string {
+func DialReason(err error) string {
 	dial, ok := errors.AsType[*swarm.DialError](err)
 	if !ok {
 		return reasonOf(err)

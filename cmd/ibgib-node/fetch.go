@@ -59,6 +59,12 @@ func (c *cli) fetch(ctx context.Context, addr ibgib.Addr, o node.FetchOptions) e
 	switch {
 	case isCode(err, api.CodeNotFound) && len(o.From) == 0:
 		return withHint(err, "somebody who has it shows it to others with:\nibgib-node provide ADDR")
+	case isCode(err, api.CodeNotFound):
+		return withHint(err, "its owner shows it to others with:\nibgib-node provide ADDR\nor ask others: leave --from out")
+	case isCode(err, api.CodeUnreachable) && len(o.From) == 0:
+		return withHint(err, "what has come is kept: fetch it again later; ibgib-node doctor%s  tells whether this node is in the DHT", c.dataFlag())
+	case isCode(err, api.CodeUnreachable):
+		return withHint(err, "what has come is kept: fetch it again later, or from others: leave --from out")
 	case isCode(err, api.CodeUnsupported) && len(o.From) == 0:
 		return withHint(err, "or name a node that has it, with --from")
 	case err != nil:

@@ -41,6 +41,9 @@ func (c *cli) find(ctx context.Context, addr ibgib.Addr) error {
 		found, err = client.Find(ctx, addr)
 		return err
 	})
+	if isCode(err, api.CodeUnreachable) {
+		return withHint(err, "ibgib-node doctor%s  tells what is wrong", c.dataFlag())
+	}
 	if err != nil {
 		return err
 	}
