@@ -28,7 +28,8 @@ const (
 	// lookJoined is how often is looked whether the node has fallen out of the DHT.
 	lookJoined = 30 * time.Second
 	// announceAgainEvery is how long at least lies between two times that everything
-	// is announced again because a peer of KadOptions.Bootstrap has come back.
+	// is announced again because a peer of KadOptions.Bootstrap has come back. If one
+	// comes back earlier, that waits.
 	announceAgainEvery = time.Minute
 )
 
@@ -50,9 +51,11 @@ func (k *Kad) keepJoined(ctx context.Context, events <-chan any) {
 	defer attempt.Wait()
 	ended := make(chan error, 1)
 	trying, entered, failures := false, false, 0
-	var told time.Time
-	timer := time.NewTimer(0)
+	var told time.Time // when everything was announced again
+	timer, again := time.NewTimer(0), time.NewTimer(time.Hour)
+	again.Stop()
 	defer timer.Stop()
+	defer again.Stop()
 	for {
 		select {
 		case <-timer.C:
@@ -80,9 +83,8 @@ func (k *Kad) keepJoined(ctx context.Context, events <-chan any) {
 			switch e := e.(type) {
 			case event.EvtPeerConnectednessChanged:
 				// It may have started anew, and lost what it kept.
-				if entered && seeds[e.Peer] && e.Connectedness == network.Connected && time.Since(told) > announceAgainEvery {
-					told = time.Now()
-					k.announceAgain()
+				if entered && seeds[e.Peer] && e.Connectedness == network.Connected {
+					again.Reset(max(0, k.opts.announceAgain-time.Since(told)))
 				}
 			case event.EvtLocalAddressesUpdated:
 				// This machine is on another network now, perhaps.
@@ -91,6 +93,9 @@ func (k *Kad) keepJoined(ctx context.Context, events <-chan any) {
 					timer.Reset(0)
 				}
 			}
+		case <-again.C:
+			told = time.Now()
+			k.announceAgain()
 		case <-ctx.Done():
 			return
 		}

@@ -65,6 +65,8 @@ type KadOptions struct {
 	// Loopback lets the addresses of loopback interfaces be told and believed, for
 	// nodes of one machine.
 	Loopback bool
+
+	announceAgain time.Duration // default announceAgainEvery
 }
 
 // Memory is what a Kad knows that is worth to be kept until it starts again.
@@ -144,6 +146,9 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 
 // check fills in the defaults.
 func (o *KadOptions) check() (kad.ModeOpt, error) {
+	if o.announceAgain == 0 {
+		o.announceAgain = announceAgainEvery
+	}
 	if o.BucketSize == 0 {
 		o.BucketSize = defaultBucketSize
 	}

@@ -215,6 +215,35 @@ func TestKadRemembersRecords(t *testing.T) {
 	}
 }
 
+// What was announced is announced again when the bootstrap node comes back with nothing,
+// also when that happens twice in a short while.
+func TestKadAnnouncesAgain(t *testing.T) {
+	bootKey, listen := newKey(t), anyPort
+	boot := startKad(t, newKadHost(t, bootKey, listen), smallDHT(dht.ModeServer))
+	listen = boot.host.Addrs()[0].String()
+	seed := infoOf(boot.host)
+	a := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeClient, seed).AnnounceAgainEvery(2*time.Second))
+	key := timelineKey(t, "announced again")
+	if err := a.Announce(key); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeClient, seed))
+		b.finds(t, key, a)
+		if err := boot.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := boot.host.Close(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is gone", func(context.Context) bool { return a.host.Network().Connectedness(seed.ID) != network.Connected })
+		boot = startKad(t, newKadHost(t, bootKey, listen), smallDHT(dht.ModeServer))
+		eventually(t, "it is connected again", func(ctx context.Context) bool { return a.host.Connect(ctx, seed) == nil })
+	}
+	late := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeClient, seed))
+	late.finds(t, key, a)
+}
+
 // A server that knows no other one names itself to a client that asks it.
 func TestKadAmongClients(t *testing.T) {
 	server := startKad(t, newKadHost(t, newKey(t), anyPort), smallDHT(dht.ModeServer))
