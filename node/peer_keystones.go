@@ -192,7 +192,8 @@ func (n *Node) review(genesis ibgib.Addr) {
 }
 
 // answerKeystone is Keystone of protocol.Handlers: a trusted peer may ask about this
-// node's keystones, the session between the two, and about its own.
+// node's keystones, the session between the two, and about its own, once it has proved that
+// it is its own: to be known by a keystone it is enough to name it.
 func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
 	answer := new(protocol.KeystoneFrames)
 	genesis, err := ibgib.ParseAddr(ask.Genesis)
@@ -202,10 +203,22 @@ func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.Keys
 	own := n.self.Summary()
 	session := genesis == n.sessions.own.Of(p.String())
 	isOwn := session || genesis == own.Genesis || slices.Contains(own.Previous, genesis)
-	if !isOwn && n.trust.keystone(p) != genesis || (session || genesis == own.Genesis) && !own.Confirmed {
+	if !isOwn && !n.hasProved(p, genesis) || (session || genesis == own.Genesis) && !own.Confirmed {
 		return answer, nil // nothing to show, or nothing that is certain
 	}
 	return n.framesAfter(ctx, genesis, ask.Known)
+}
+
+// hasProved tells whether a peer that is known by a keystone has proved itself by it, now
+// or before: by a session that it has authorised.
+func (n *Node) hasProved(p peer.ID, genesis ibgib.Addr) bool {
+	h, err := n.book.History(genesis)
+	if err != nil || n.trust.keystone(p) != genesis {
+		return false
+	}
+	theirs := n.sessions.own.Theirs(p.String())
+	_, authorised := h.Signed(keystone.VerbSync, theirs)
+	return !theirs.IsZero() && authorised
 }
 
 // framesAfter returns the frames of a keystone that follow a known one, all of them if

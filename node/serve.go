@@ -42,7 +42,12 @@ func levelOf(err error) slog.Level {
 func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) error {
 	var result saga.Result
 	var run context.Context
-	sh, err := n.shares.opened(p, open.Shares)
+	// Nothing is said of shares, and nothing begins, before the peer has proved itself.
+	var sh *share
+	_, err := n.proved(ctx, p)
+	if err == nil {
+		sh, err = n.shares.opened(p, open.Shares)
+	}
 	if err == nil {
 		var place *place
 		if run, place, err = n.sagas.begin(ctx, sagaKey{p, sh.scope(open.Roots), saga.Responder}); err == nil {

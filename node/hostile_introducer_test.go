@@ -1,0 +1,148 @@
+package node
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+// A peer that has proved no keystone yet is told nothing of shares, not even of one that
+// it is a member of.
+func TestSharesBeforeTheProof(t *testing.T) {
+	n := openHere(t)
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := newPeer(t)
+	if _, err := n.Trust(t.Context(), h.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := n.CreateShare(t.Context(), ShareOptions{Name: "ours", Members: []string{h.ID().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(id string) *saga.Error {
+		c, err := protocol.Dial(t.Context(), h, infoOf(t, n), protocol.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Abort()
+		i := &saga.Init{ID: saga.ID{7}, Fingerprint: fingerprintOfNone(), Complete: true, Credit: saga.InitialCredit, Shares: []string{id}}
+		if _, err := c.Send(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := c.Receive(t.Context())
+		if e, is := m.(*saga.Error); is {
+			return e
+		}
+		var e *saga.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("%v %v", m, err)
+		}
+		return e
+	}
+	own, absent := ask(ours.ID), ask("0123456789abcdef0123456789abcdef")
+	if len(n.shares.offerList()) > 0 {
+		t.Error("what an unproved peer names is listed as an offer")
+	}
+	if own.Code != absent.Code {
+		t.Error("an unproved peer tells a share of its own from none")
+	}
+}
+
+func introducing(t *testing.T, server, laptop *Node) {
+	t.Helper()
+	yes := true
+	for _, way := range [][2]*Node{{server, laptop}, {laptop, server}} {
+		if _, err := way[0].Trust(t.Context(), way[1].Identity().Addrs[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := laptop.SetIntroductions(t.Context(), server.PeerID().String(), Introductions{Introducer: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.SetIntroductions(t.Context(), laptop.PeerID().String(), Introductions{Introduce: &yes}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An introducer names a keystone of its own for a peer. Once a person trusts that peer, what
+// the introducer has said of it counts no more.
+func TestIntroducerNamesAnotherKeystone(t *testing.T) {
+	server, laptop, phone := openHere(t), openHere(t), openHere(t)
+	for _, n := range []*Node{server, laptop, phone} {
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := server.Trust(t.Context(), phone.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.trust.bind(phone.PeerID(), server.self.Genesis()); err != nil { // the lie
+		t.Fatal(err)
+	}
+	introducing(t, server, laptop)
+	eventually(t, "the phone is introduced", func() bool { laptop.introducers.wake(); return laptop.trust.has(phone.PeerID()) })
+	for _, way := range [][2]*Node{{laptop, phone}, {phone, laptop}} {
+		if _, err := way[0].Trust(t.Context(), way[1].PeerID().String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	no := false
+	if _, err := laptop.SetIntroductions(t.Context(), server.PeerID().String(), Introductions{Introducer: &no}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := laptop.Sync(t.Context(), phone.Identity().Addrs[0], nil); err != nil {
+		t.Errorf("a peer that a person trusts cannot sync: %v", err)
+	}
+	// The introducer, which is none any more, revokes its own keystone.
+	if _, err := server.self.Revoke(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	server.announce(t.Context())
+	eventually(t, "the revocation", func() bool { return !laptop.trust.has(server.PeerID()) })
+	if !laptop.trust.has(phone.PeerID()) {
+		t.Error("a former introducer has put out a peer that a person trusts")
+	}
+}
+
+// An introducer names the keystone of a friend for a peer of its own, which then asks for
+// it, and has not proved that it is its own.
+func TestKeystonesBeforeTheProof(t *testing.T) {
+	server, laptop, friend := openHere(t), openHere(t), openHere(t)
+	for _, n := range []*Node{server, laptop, friend} {
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, way := range [][2]*Node{{laptop, friend}, {friend, laptop}} {
+		if _, err := way[0].Trust(t.Context(), way[1].Identity().Addrs[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	syncs(t, laptop, friend)
+	spy := newPeer(t)
+	if _, err := server.Trust(t.Context(), spy.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.trust.bind(spy.ID(), friend.self.Genesis()); err != nil { // the lie
+		t.Fatal(err)
+	}
+	introducing(t, server, laptop)
+	eventually(t, "the spy is introduced", func() bool { laptop.introducers.wake(); return laptop.trust.has(spy.ID()) })
+	if err := spy.Connect(t.Context(), peer.AddrInfo(infoOf(t, laptop))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := protocol.AskKeystone(t.Context(), spy, laptop.PeerID(), friend.self.Genesis().String(), ibgib.Hash{}, protocol.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Frames) > 0 {
+		t.Error("a peer that has proved nothing gets the keystone of another")
+	}
+}
