@@ -45,7 +45,7 @@ func TestSoakOnALAN(t *testing.T) {
 	for _, n := range s.nodes {
 		report, err := n.api.Verify(t.Context(), nil)
 		if err != nil || len(report.Problems) > 0 {
-			t.Errorf("%s: %+v, %v", n.name, report, err)
+			s.problem("%s: %+v, %v", n.name, report, err)
 		}
 		n.stop(t)
 		s.keepLog(n)
@@ -54,7 +54,7 @@ func TestSoakOnALAN(t *testing.T) {
 	// What was opened at first takes its time to grow to its size.
 	first, last := s.taken[1], s.taken[parts-1]
 	if last.Goroutines > first.Goroutines*5/4+40 || last.Heap > first.Heap*3/2+32<<20 || last.RSS > first.RSS*3/2+64<<20 {
-		t.Errorf("the nodes have grown from %+v to %+v", first, last)
+		s.problem("the nodes have grown from %+v to %+v", first, last)
 	}
 	t.Logf("%d timelines, %d changes acknowledged; %v", len(s.latest), s.changes, s.met)
 	for i, p := range s.taken {
@@ -85,6 +85,16 @@ type lanSoak struct {
 	met      map[string]int
 	taken    []node.ProcessStats
 	logs     []string
+	problems []string
+}
+
+// problem fails the test. What failed is told once more at the end of the output, which
+// the logs of the nodes make long.
+func (s *lanSoak) problem(format string, args ...any) {
+	s.t.Helper()
+	p := fmt.Sprintf(format, args...)
+	s.problems = append(s.problems, p)
+	s.t.Error(p)
 }
 
 func newLANSoak(t *testing.T, count int) *lanSoak {
@@ -95,12 +105,17 @@ func newLANSoak(t *testing.T, count int) *lanSoak {
 		}
 	}
 	t.Logf("seed %d", seed)
-	lab := netlab.New(t)
-	lan := lab.Bridge("lan")
 	s := &lanSoak{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), mesh: newMeshSecret(t),
 		latest: make(map[ibgib.Addr][]ibgib.Addr), met: make(map[string]int),
 	}
+	t.Cleanup(func() { // after the logs of all nodes
+		for _, p := range s.problems {
+			t.Log(p)
+		}
+	})
+	lab := netlab.New(t)
+	lan := lab.Bridge("lan")
 	dirs := t.TempDir()
 	for i := range count {
 		m := &soakMachine{machine: lab.Machine(fmt.Sprint("m", i)), dir: filepath.Join(dirs, fmt.Sprint("n", i))}
@@ -245,7 +260,7 @@ func (s *lanSoak) settle() {
 		for tjp, frames := range s.latest {
 			for _, f := range frames {
 				if !has[f] {
-					s.t.Errorf("%s lacks %s of %s, which was acknowledged", n.name, f, tjp)
+					s.problem("%s lacks %s of %s, which was acknowledged", n.name, f, tjp)
 				}
 			}
 		}
@@ -258,7 +273,7 @@ func (s *lanSoak) settle() {
 	}
 	for i := range latest {
 		if !slices.Equal(latest[i], latest[0]) {
-			s.t.Errorf("%s and %s present other latest frames", s.nodes[0].name, s.nodes[i].name)
+			s.problem("%s and %s present other latest frames", s.nodes[0].name, s.nodes[i].name)
 		}
 	}
 }
@@ -287,12 +302,12 @@ func (s *lanSoak) judgeLogs() {
 		for line := range strings.Lines(log) {
 			var record struct{ Level, Msg string }
 			if err := json.Unmarshal([]byte(line), &record); err != nil {
-				s.t.Errorf("no record of a log: %q", line)
+				s.problem("no record of a log: %q", line)
 				continue
 			}
 			switch record.Level {
 			case "ERROR":
-				s.t.Errorf("in a log: %s", line)
+				s.problem("in a log: %s", line)
 			case "WARN":
 				if warnings[record.Msg]++; warnings[record.Msg] == 1 {
 					s.t.Logf("in a log: %s", line)
