@@ -55,7 +55,8 @@ type FetchSource struct {
 // timeline (or pins it, if it is a stone) when all of it is here, in one step. It comes
 // from several nodes at the same time, trusted or not: every block is checked by its
 // hash, and none is taken that the address does not lead to. A node that gives something
-// else, or nothing, is marked and the others are asked. What has come when a fetch fails
+// else, or nothing, is marked and the others are asked; one that is slow holds up nobody.
+// What has come when a fetch fails
 // is kept for some days, and the next one goes on from there.
 //
 // Frames of other timelines come along where they are linked to; their timelines get no

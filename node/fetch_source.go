@@ -21,17 +21,26 @@ import (
 const (
 	// fetchSilence is how long a peer may take to begin an answer.
 	fetchSilence = 15 * time.Second
-	// fetchSlow is how long an answer may be under way before its peer is told of as
-	// one that failed, if the fetch has ended without it.
+	// fetchSlow is how long a peer may be slow before it gives way to others that wait
+	// to be asked, or is marked when they have given all.
 	fetchSlow = 5 * time.Second
+	// fetchFaster is how many times as much as from a slow peer has come from another
+	// one if the slow one is marked.
+	fetchFaster = 20
 )
+
+// errTooSlow is for a peer that has given way to another one.
+var errTooSlow = &saga.Error{Code: saga.CodeTimeout, Text: "it is slow, and another node waited to be asked"}
 
 // fetchSource is a peer that is asked.
 type fetchSource struct {
 	number gather.Source
 	peer   peer.ID
+	cancel context.CancelCauseFunc
+	asked  bool // for something
+	gone   bool // it has given way
+	over   bool
 	ibgibs int
-	since  time.Time // when the answer that is under way was asked for; zero: none is
 	err    error
 	mark   string
 }
@@ -42,12 +51,50 @@ func (f *fetcher) isAsked(p peer.ID) bool {
 	return slices.ContainsFunc(f.asked, func(s *fetchSource) bool { return s.peer == p })
 }
 
-func (f *fetcher) newSource(p peer.ID) *fetchSource {
+// newSource adds a peer, and returns the context in which it is asked.
+func (f *fetcher) newSource(ctx context.Context, p peer.ID) (*fetchSource, context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := &fetchSource{number: gather.Source(len(f.asked)), peer: p}
+	own, cancel := context.WithCancelCause(ctx)
+	s := &fetchSource{number: gather.Source(len(f.asked)), peer: p, cancel: cancel}
 	f.asked = append(f.asked, s)
-	return s
+	f.plan.Began(s.number, time.Now())
+	return s, own
+}
+
+// places counts the peers that are being asked and are not slow. drop is the one that
+// has given least of those that have been slow for some time, nil if there is none.
+func (f *fetcher) places() (quick int, drop *fetchSource) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	for _, s := range f.asked {
+		slow := f.plan.Slow(s.number, now)
+		switch {
+		case s.over:
+		case slow.IsZero():
+			quick++
+		case now.Sub(slow) > fetchSlow && !s.gone && (drop == nil || s.ibgibs < drop.ibgibs):
+			drop = s
+		}
+	}
+	return quick, drop
+}
+
+// drop ends the asking of a slow peer.
+func (f *fetcher) drop(s *fetchSource) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.gone = true
+	s.cancel(errTooSlow)
+}
+
+// ended notes that a peer is not asked any more, and returns why, nil if all is here.
+func (f *fetcher) ended(s *fetchSource) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.over = true
+	return s.err
 }
 
 // candidates sends the peers to ask, the best ones first. sought returns, when the
@@ -94,8 +141,16 @@ func (f *fetcher) candidates(ctx context.Context, running *sync.WaitGroup, h hos
 }
 
 // ask asks one peer as long as it gives what it is asked for.
-func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fetchSource) (err error) {
-	defer func() { f.end(ctx, s, err) }()
+func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fetchSource) {
+	defer s.cancel(nil)
+	err := f.askAll(ctx, h, to, s)
+	if context.Cause(ctx) == errTooSlow {
+		err = errTooSlow
+	}
+	f.end(ctx, s, err)
+}
+
+func (f *fetcher) askAll(ctx context.Context, h host.Host, to peer.AddrInfo, s *fetchSource) (err error) {
 	if len(to.Addrs) == 0 {
 		to.Addrs = f.n.contacts.addrs(to.ID)
 	}
@@ -111,8 +166,9 @@ func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fet
 		return err
 	}
 	defer func() { err = errors.Join(err, stage.Discard()) }()
+	f.ready(s)
 	for {
-		wants, ahead, changed, err := f.next(s)
+		wants, ahead, again, changed, err := f.next(s)
 		if err != nil {
 			return err
 		}
@@ -120,12 +176,12 @@ func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fet
 			if changed == nil {
 				return nil
 			}
-			if err := wait(ctx, changed); err != nil {
+			if err := wait(ctx, again, changed); err != nil {
 				return err
 			}
 			continue
 		}
-		reply, err := stream.Ask(ctx, wants, ahead)
+		reply, err := stream.Ask(ctx, wants, ahead, func(h ibgib.Hash) { f.piece(s, h) })
 		if took := f.take(ctx, s, stage, wants, reply); err == nil {
 			err = took
 		}
@@ -135,10 +191,26 @@ func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fet
 	}
 }
 
-// wait waits until blocks have come, or for a moment: then others may have become too
-// slow.
-func wait(ctx context.Context, changed <-chan struct{}) error {
-	timer := time.NewTimer(time.Second)
+func (f *fetcher) ready(s *fetchSource) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plan.Ready(s.number)
+}
+
+func (f *fetcher) piece(s *fetchSource, h ibgib.Hash) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plan.Piece(s.number, h, time.Now())
+}
+
+// wait waits until blocks have come, until again, or for a moment: then others may have
+// become slow.
+func wait(ctx context.Context, again time.Time, changed <-chan struct{}) error {
+	pause := time.Second
+	if !again.IsZero() {
+		pause = min(pause, time.Until(again))
+	}
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-changed:
@@ -157,10 +229,12 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	var e *saga.Error
 	switch {
 	case f.fatal != nil || err == nil:
+	case err == errTooSlow:
+		kind = MarkFailed
 	case ctx.Err() != nil:
-		// The fetch is over. Who has been silent all the while has not helped.
-		if err = nil; f.plan.Left() == 0 && !s.since.IsZero() && time.Since(s.since) > fetchSlow {
-			kind, err = MarkFailed, &saga.Error{Code: saga.CodeTimeout, Text: "no answer while the others gave all"}
+		// The fetch is over. Who has been slow all the while has not helped.
+		if err = nil; f.plan.Left() == 0 && f.isLate(s) {
+			kind, err = MarkFailed, &saga.Error{Code: saga.CodeTimeout, Text: "it was slow while another node gave nearly all"}
 		}
 	case !errors.As(err, &e):
 	case e.Code == saga.CodeProtocol && !e.Remote:
@@ -181,4 +255,14 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	if err != nil {
 		f.n.log.Warn("marked peers not stored", "error", err)
 	}
+}
+
+// isLate tells whether a peer has been slow for some time, by far slower than another
+// one. f.mu is held.
+func (f *fetcher) isLate(s *fetchSource) bool {
+	slow := f.plan.Slow(s.number, time.Now())
+	if !s.asked || slow.IsZero() || time.Since(slow) < fetchSlow {
+		return false
+	}
+	return slices.ContainsFunc(f.asked, func(other *fetchSource) bool { return other.ibgibs > fetchFaster*s.ibgibs })
 }

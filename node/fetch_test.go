@@ -16,7 +16,7 @@ import (
 
 // archive starts a node with a timeline of so many changes that it provides. It returns
 // the tjp, the addresses of the frames after it, and how to reach the node.
-func archive(t *testing.T, changes int) (n *Node, tjp ibgib.Addr, frames []ibgib.Addr, at string) {
+func archive(t testing.TB, changes int) (n *Node, tjp ibgib.Addr, frames []ibgib.Addr, at string) {
 	t.Helper()
 	n = openHere(t)
 	if err := n.Start(t.Context()); err != nil {
@@ -36,7 +36,7 @@ func archive(t *testing.T, changes int) (n *Node, tjp ibgib.Addr, frames []ibgib
 	return n, tjp, frames, n.Identity().Addrs[0]
 }
 
-func reader(t *testing.T) *Node {
+func reader(t testing.TB) *Node {
 	t.Helper()
 	n := openHere(t)
 	if err := n.Start(t.Context()); err != nil {
@@ -45,12 +45,12 @@ func reader(t *testing.T) *Node {
 	return n
 }
 
-func fetchFrom(t *testing.T, n *Node, addr ibgib.Addr, from ...string) (FetchResult, error) {
+func fetchFrom(t testing.TB, n *Node, addr ibgib.Addr, from ...string) (FetchResult, error) {
 	t.Helper()
 	return n.Fetch(t.Context(), addr, FetchOptions{From: from}, nil)
 }
 
-func mustFetch(t *testing.T, n *Node, addr ibgib.Addr, from ...string) FetchResult {
+func mustFetch(t testing.TB, n *Node, addr ibgib.Addr, from ...string) FetchResult {
 	t.Helper()
 	res, err := fetchFrom(t, n, addr, from...)
 	if err != nil {

@@ -19,8 +19,11 @@ import (
 )
 
 const (
-	// maxFetchSources bounds the peers that one fetch asks at the same time.
+	// maxFetchSources bounds the peers that one fetch asks at the same time, those that
+	// are slow apart.
 	maxFetchSources = 4
+	// maxFetchAsked bounds those that it asks at the same time, with those that are slow.
+	maxFetchAsked = 16
 	// maxFetchTried bounds those that it asks in all.
 	maxFetchTried = 64
 )
@@ -130,38 +133,44 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 	defer cancel()
 
 	candidates, sought := f.candidates(ctx, &running, h, addr, named)
-	ended := make(chan error)
+	ended := make(chan *fetchSource)
 	var later []peer.AddrInfo // that have failed before
 	var last error
 	active, found := 0, 0
 	pace := time.NewTicker(progressEvery)
 	defer pace.Stop()
-	begin := func(info peer.AddrInfo) {
-		s := f.newSource(info.ID)
+	// begin asks one more; slowest gives way to it if there are too many.
+	begin := func(info peer.AddrInfo, slowest *fetchSource) {
+		if active >= maxFetchAsked {
+			f.drop(slowest)
+		}
+		s, own := f.newSource(ctx, info.ID)
 		active++
 		found++
 		running.Go(func() {
-			err := f.ask(ctx, h, info, s)
+			f.ask(own, h, info, s)
 			select {
-			case ended <- err:
+			case ended <- s:
 			case <-ctx.Done():
 			}
 		})
 	}
 	for {
+		quick, slowest := f.places()
+		room := found < maxFetchTried && quick < maxFetchSources && (active < maxFetchAsked || slowest != nil)
+		exhausted := candidates == nil || found >= maxFetchTried
 		var next <-chan peer.AddrInfo
-		if active < maxFetchSources && found < maxFetchTried {
+		if room {
 			next = candidates
 		}
-		if active == 0 && (candidates == nil || found >= maxFetchTried) {
-			if len(later) == 0 || found >= maxFetchTried {
-				if found == 0 {
-					return cmp.Or(sought(), errNobody)
-				}
-				return f.incomplete(last)
-			}
-			begin(later[0])
+		switch {
+		case exhausted && room && quick == 0 && len(later) > 0:
+			begin(later[0], slowest)
 			later = later[1:]
+		case exhausted && active == 0 && found == 0:
+			return cmp.Or(sought(), errNobody)
+		case exhausted && active == 0:
+			return f.incomplete(last)
 		}
 		select {
 		case info, ok := <-next:
@@ -170,13 +179,13 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 				candidates = nil
 			case f.isAsked(info.ID):
 			case mark == nil || len(named) > 0:
-				begin(info)
+				begin(info, slowest)
 			case mark.Kind == MarkFailed && len(later) < maxFetchTried:
 				later = append(later, info)
 			}
-		case err := <-ended:
+		case s := <-ended:
 			active--
-			if err != nil {
+			if err := f.ended(s); err != nil {
 				last = err
 			}
 		case <-pace.C:
@@ -208,26 +217,25 @@ func (f *fetcher) progress(peers int) FetchProgress {
 	return FetchProgress{IbGibs: f.ibgibs, Bytes: f.bytes, Known: f.plan.Left(), Peers: peers}
 }
 
-// next returns what to ask a peer for. If that is nothing now, changed is closed when
-// it may be something; it is nil when all is here. The error is for a peer that does
-// not show what is lacking.
-func (f *fetcher) next(s *fetchSource) (wants []ibgib.Hash, ahead bool, changed <-chan struct{}, err error) {
+// next returns what to ask a peer for. If that is nothing now, it may be something at the
+// time of again, if that is not zero, or when changed is closed; this is nil when all is
+// here. The error is for a peer that does not show what is lacking.
+func (f *fetcher) next(s *fetchSource) (wants []ibgib.Hash, ahead bool, again time.Time, changed <-chan struct{}, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.plan.Left() == 0 || f.fatal != nil {
-		return nil, false, nil, nil
+		return nil, false, again, nil, nil
 	}
-	now := time.Now()
-	wants, ahead = f.plan.Next(s.number, now)
+	wants, ahead, again = f.plan.Next(s.number, time.Now())
 	switch {
 	case len(wants) > 0:
-		s.since = now
+		s.asked = true
 	case !f.plan.IsOpen(s.number) && s.ibgibs == 0:
-		return nil, false, nil, errNotShown
+		return nil, false, again, nil, errNotShown
 	case !f.plan.IsOpen(s.number):
-		return nil, false, nil, errHalf
+		return nil, false, again, nil, errHalf
 	}
-	return wants, ahead, f.changed, nil
+	return wants, ahead, again, f.changed, nil
 }
 
 // errNotShown is for a peer that shows nothing of what is asked for.
@@ -238,19 +246,21 @@ var errHalf = &saga.Error{Code: saga.CodeRefused, Text: "it shows the ibGib, but
 
 // take stores what a peer has answered.
 func (f *fetcher) take(ctx context.Context, s *fetchSource, stage *blockstore.Stage, wants []ibgib.Hash, reply protocol.FetchReply) error {
+	came := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.since = time.Time{}
 	f.bytes += int64(reply.Bytes)
+	answer := gather.Answer{Blocks: len(reply.Blocks), Absent: reply.Absent}
 	var needed []ibgib.IbGib
 	for _, g := range reply.Blocks {
+		answer.Bytes += g.Size()
 		if f.plan.Arrived(g) {
 			needed = append(needed, g)
 		}
 	}
 	f.plan.Hint(s.number, reply.Ahead)
 	err := f.put(ctx, s, stage, needed)
-	f.plan.Answered(s.number, wants, reply.Absent)
+	f.plan.Answered(s.number, came, wants, answer)
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return err

@@ -111,7 +111,7 @@ func (h *hearing) Write(b []byte) (int, error) {
 	return h.got.Write(b)
 }
 
-func openHere(t *testing.T) *Node {
+func openHere(t testing.TB) *Node {
 	t.Helper()
 	n, err := Open(Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Live: Live{Off: true}})
 	if err != nil {

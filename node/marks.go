@@ -20,8 +20,8 @@ const (
 	// MarkLied: it answered with something else than what it was asked for. Nothing is
 	// fetched from it while the mark lasts, unless it is named.
 	MarkLied = "lied"
-	// MarkFailed: it said nothing, or showed one part of what it has and not the other.
-	// It is asked after all others.
+	// MarkFailed: it said nothing, was by far slower than others, or showed one part of
+	// what it has and not the other. It is asked after all others.
 	MarkFailed = "failed"
 )
 

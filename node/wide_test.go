@@ -48,7 +48,7 @@ func bootstrapNode(t *testing.T) (*Node, Reach) {
 }
 
 // writeNote starts a timeline, and returns its tjp.
-func writeNote(t *testing.T, n *Node, ib string) ibgib.Addr {
+func writeNote(t testing.TB, n *Node, ib string) ibgib.Addr {
 	t.Helper()
 	c, err := n.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: ib})
 	if err != nil {

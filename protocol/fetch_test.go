@@ -80,11 +80,11 @@ func TestFetch(t *testing.T) {
 	}
 	serveBag(t, server, false, small, large)
 	f := openFetch(t, client, server)
-	reply, err := f.Ask(t.Context(), []ibgib.Hash{small.Hash(), large.Hash(), fill('x')}, false)
+	reply, err := f.Ask(t.Context(), []ibgib.Hash{small.Hash(), large.Hash(), fill('x')}, false, nil)
 	if err != nil || len(reply.Blocks) != 1 || reply.Blocks[0].Hash() != small.Hash() || len(reply.Absent) != 1 || len(reply.Ahead) != 0 {
 		t.Errorf("%+v, %v", reply, err)
 	}
-	reply, err = f.Ask(t.Context(), []ibgib.Hash{large.Hash()}, true)
+	reply, err = f.Ask(t.Context(), []ibgib.Hash{large.Hash()}, true, nil)
 	if err != nil || len(reply.Blocks) != 1 || reply.Blocks[0].Size() != large.Size() || len(reply.Ahead) != 1 || reply.Bytes < large.Size() {
 		t.Errorf("in chunks: %d blocks, %v", len(reply.Blocks), err)
 	}
@@ -101,7 +101,7 @@ func TestFetchesAreBounded(t *testing.T) {
 		}
 		for range want + 3 {
 			f := openFetch(t, newHost(t, transports[0].listen), server)
-			if _, err := f.Ask(t.Context(), []ibgib.Hash{fill('x')}, false); err == nil {
+			if _, err := f.Ask(t.Context(), []ibgib.Hash{fill('x')}, false, nil); err == nil {
 				served++
 			} else {
 				var e *saga.Error

@@ -51,8 +51,9 @@ type FetchReply struct {
 // Ask asks for 1 to MaxFetchWants blocks, and waits for the answer: for its beginning
 // as long as Options.IdleTimeout. A peer that answers with something else than what it
 // was asked for (other bytes, more, nothing) is a *saga.Error with CodeProtocol that is
-// not Remote. All other errors are *saga.Error too.
-func (f *Fetching) Ask(ctx context.Context, wants []ibgib.Hash, ahead bool) (FetchReply, error) {
+// not Remote. All other errors are *saga.Error too. piece, which may be nil, is told of
+// each piece of a large block but the last.
+func (f *Fetching) Ask(ctx context.Context, wants []ibgib.Hash, ahead bool, piece func(of ibgib.Hash)) (FetchReply, error) {
 	if _, err := f.conn.Send(ctx, &Fetch{Target: f.target, Wants: wants, Ahead: ahead}); err != nil {
 		return FetchReply{}, err
 	}
@@ -73,6 +74,9 @@ func (f *Fetching) Ask(ctx context.Context, wants []ibgib.Hash, ahead bool) (Fet
 		case *Fetched:
 			if done, err := r.take(m); err != nil || done {
 				return r.reply, err
+			}
+			if piece != nil {
+				piece(r.of)
 			}
 		case *saga.Error:
 			return FetchReply{}, m

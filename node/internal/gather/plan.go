@@ -7,9 +7,14 @@
 // that a long chain of blocks does not cost a round trip each, and they wait, bounded,
 // until a stored block links to them. Hints that lead nowhere are dropped, and whoever
 // gave them gives no more.
+//
+// Nobody holds up what others could give: a source is asked for as much at once as it
+// has been giving (source.go), and one that has nothing else to do is asked for what
+// another one has been asked for and has not given for some time (open.go).
 package gather
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -26,43 +31,29 @@ const (
 	maxEarlyBytes = 8 << 20
 	// maxHints bounds the hints that are remembered.
 	maxHints = 2048
-	// stealAfter is how long a peer may take for what it was asked before others are
-	// asked for the same.
-	stealAfter = 5 * time.Second
 	// uselessAfter is how many needed blocks come before hints of which none was needed
 	// meanwhile are dropped.
 	uselessAfter = 512
 )
-
-// Source is a peer, by a number that the caller gives it.
-type Source int
 
 // Plan is the state of one gathering. It is not safe for concurrent use.
 type Plan struct {
 	blocks  map[ibgib.Hash]*block // needed, or in the store
 	missing []ibgib.Hash          // needed and not stored, as they became known
 	left    int                   // of missing, those that are not stored
-	lacks   map[Source]map[ibgib.Hash]bool
+	sources map[Source]*source
 
 	hints   []hint
 	early   map[ibgib.Hash]*earlyBlock // hinted at, and asked for or come
 	bytes   int                        // of early
+	asked   int                        // of early, in all: to keep their order
 	useless int                        // needed blocks that came since an early one was needed
-	muted   map[Source]bool
 }
 
 type block struct {
 	stored bool
-	ask
+	open
 }
-
-// ask is the last question about a block.
-type ask struct {
-	of Source
-	at time.Time // zero: none is open
-}
-
-func (a ask) isOpen(now time.Time) bool { return !a.at.IsZero() && now.Sub(a.at) < stealAfter }
 
 type hint struct {
 	hash ibgib.Hash
@@ -70,18 +61,18 @@ type hint struct {
 }
 
 type earlyBlock struct {
-	by Source // who hinted
-	ask
+	by     Source // who hinted
+	number int    // in the order in which they were asked for
+	open
 	g ibgib.IbGib // zero: not here yet
 }
 
 // New returns a Plan for which nothing is needed.
 func New() *Plan {
 	return &Plan{
-		blocks: make(map[ibgib.Hash]*block),
-		lacks:  make(map[Source]map[ibgib.Hash]bool),
-		early:  make(map[ibgib.Hash]*earlyBlock),
-		muted:  make(map[Source]bool),
+		blocks:  make(map[ibgib.Hash]*block),
+		sources: make(map[Source]*source),
+		early:   make(map[ibgib.Hash]*earlyBlock),
 	}
 }
 
@@ -127,7 +118,7 @@ func (p *Plan) Need(h ibgib.Hash) (ibgib.IbGib, bool) {
 		return ibgib.IbGib{}, false
 	}
 	p.useless = 0
-	b.ask = e.ask
+	b.open = e.open
 	p.forget(h, e)
 	return e.g, !e.g.IsZero()
 }
@@ -140,9 +131,27 @@ func (p *Plan) forget(h ibgib.Hash, e *earlyBlock) {
 // Left returns how many needed blocks are not stored.
 func (p *Plan) Left() int { return p.left }
 
-// Next returns what to ask a source for now, at most MaxAsk; nothing if all that it may
-// have is asked of others. ahead says whether hints are of use.
-func (p *Plan) Next(of Source, now time.Time) (wants []ibgib.Hash, ahead bool) {
+// Next returns what to ask a source for now: as much as it has been giving, at most
+// MaxAsk. It is nothing if all that the source may have is asked of others; then again
+// says when some of that may be asked of it too, unless it is zero. ahead says whether
+// hints are of use.
+func (p *Plan) Next(of Source, now time.Time) (wants []ibgib.Hash, ahead bool, again time.Time) {
+	s := p.source(of)
+	ask := func(h ibgib.Hash, o *open) {
+		o.ask(of, now)
+		wants = append(wants, h)
+	}
+	// First what nobody has been asked for, then what another one takes too long for.
+	var overdue []ibgib.Hash
+	steal := func(h ibgib.Hash, o *open) {
+		switch at, ok := p.mayAlso(of, o, now); {
+		case !ok:
+		case !at.After(now):
+			overdue = append(overdue, h)
+		case again.IsZero() || at.Before(again):
+			again = at
+		}
+	}
 	rest := p.missing[:0]
 	for _, h := range p.missing {
 		b := p.blocks[h]
@@ -150,36 +159,77 @@ func (p *Plan) Next(of Source, now time.Time) (wants []ibgib.Hash, ahead bool) {
 			continue
 		}
 		rest = append(rest, h)
-		if len(wants) < MaxAsk && !b.isOpen(now) && !p.lacks[of][h] {
-			b.ask = ask{of, now}
-			wants = append(wants, h)
+		switch {
+		case len(wants) == s.window || s.lacks[h]:
+		case len(b.of) == 0:
+			ask(h, &b.open)
+		default:
+			steal(h, &b.open)
 		}
 	}
 	clear(p.missing[len(rest):])
 	p.missing = rest
+	for _, h := range overdue[:min(len(overdue), s.window-len(wants))] {
+		ask(h, &p.blocks[h].open)
+	}
+	p.askEarly(of, s, &wants, now)
+	if len(wants) == 0 {
+		overdue = overdue[:0]
+		for _, h := range p.underway() {
+			if !s.lacks[h] {
+				steal(h, &p.early[h].open)
+			}
+		}
+		for _, h := range overdue[:min(len(overdue), s.window)] {
+			ask(h, &p.early[h].open)
+		}
+	}
+	if len(wants) > 0 {
+		s.since = now
+	}
+	return wants, len(p.hints) < maxHints/2 && !s.muted, again
+}
+
+// askEarly adds what is hinted at.
+func (p *Plan) askEarly(of Source, s *source, wants *[]ibgib.Hash, now time.Time) {
 	var later []hint
 	for i, x := range p.hints {
-		if len(wants) == MaxAsk || len(p.early) >= maxEarly || p.bytes >= maxEarlyBytes {
+		if len(*wants) == s.window || len(p.early) >= maxEarly || p.bytes >= maxEarlyBytes {
 			later = append(later, p.hints[i:]...)
 			break
 		}
 		switch {
-		case p.blocks[x.hash] != nil || p.early[x.hash] != nil || p.muted[x.by]:
-		case p.lacks[of][x.hash]:
+		case p.blocks[x.hash] != nil || p.early[x.hash] != nil || p.source(x.by).muted:
+		case s.lacks[x.hash]:
 			later = append(later, x)
 		default:
-			p.early[x.hash] = &earlyBlock{by: x.by, ask: ask{of, now}}
-			wants = append(wants, x.hash)
+			p.asked++
+			e := &earlyBlock{by: x.by, number: p.asked}
+			e.ask(of, now)
+			p.early[x.hash] = e
+			*wants = append(*wants, x.hash)
 		}
 	}
 	p.hints = later
-	return wants, len(p.hints) < maxHints/2 && !p.muted[of]
+}
+
+// underway returns the blocks that were hinted at and have not come, as they were asked
+// for.
+func (p *Plan) underway() []ibgib.Hash {
+	var list []ibgib.Hash
+	for h, e := range p.early {
+		if e.g.IsZero() && !p.source(e.by).muted {
+			list = append(list, h)
+		}
+	}
+	slices.SortFunc(list, func(a, b ibgib.Hash) int { return cmp.Compare(p.early[a].number, p.early[b].number) })
+	return list
 }
 
 // Hint notes what a source names beyond what it was asked for.
 func (p *Plan) Hint(by Source, hashes []ibgib.Hash) {
 	for _, h := range hashes {
-		if len(p.hints) >= maxHints || p.muted[by] {
+		if len(p.hints) >= maxHints || p.source(by).muted {
 			return
 		}
 		if p.blocks[h] == nil && p.early[h] == nil {
@@ -214,28 +264,37 @@ func (p *Plan) Useful(stored int) {
 	p.useless = 0
 	for h, e := range p.early {
 		if !e.g.IsZero() {
-			p.muted[e.by] = true
+			p.source(e.by).muted = true
 			p.forget(h, e)
 		}
 	}
 }
 
+// Answer is what came of a question.
+type Answer struct {
+	Blocks int          // of those that were asked for
+	Absent []ibgib.Hash // which the source does not have
+	Bytes  int          // of the blocks
+}
+
 // Answered ends the question to a source: what of it has not come may be asked for
 // again, and of others.
-func (p *Plan) Answered(of Source, asked, absent []ibgib.Hash) {
-	if p.lacks[of] == nil {
-		p.lacks[of] = make(map[ibgib.Hash]bool)
-	}
-	for _, h := range absent {
-		p.lacks[of][h] = true
+func (p *Plan) Answered(of Source, now time.Time, asked []ibgib.Hash, a Answer) {
+	s := p.source(of)
+	s.answered(now, len(asked), a)
+	for _, h := range a.Absent {
+		s.lacks[h] = true
 	}
 	for _, h := range asked {
-		if b := p.blocks[h]; b != nil && b.of == of {
-			b.at = time.Time{}
+		if b := p.blocks[h]; b != nil {
+			b.end(of)
 		}
-		if e := p.early[h]; e != nil && e.of == of && e.g.IsZero() {
+		if e := p.early[h]; e != nil && e.g.IsZero() {
+			if e.end(of); len(e.of) > 0 {
+				continue
+			}
 			p.forget(h, e)
-			if !p.lacks[of][h] && len(p.hints) < maxHints {
+			if !s.lacks[h] && len(p.hints) < maxHints {
 				p.hints = append(p.hints, hint{h, e.by})
 			}
 		}
@@ -245,7 +304,7 @@ func (p *Plan) Answered(of Source, asked, absent []ibgib.Hash) {
 // IsOpen tells whether a source may still be asked for something that is needed.
 func (p *Plan) IsOpen(of Source) bool {
 	for _, h := range p.missing {
-		if !p.blocks[h].stored && !p.lacks[of][h] {
+		if !p.blocks[h].stored && !p.source(of).lacks[h] {
 			return true
 		}
 	}

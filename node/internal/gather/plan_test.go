@@ -23,40 +23,220 @@ func block(t *testing.T, i int) ibgib.IbGib {
 // asks checks what a source is asked for.
 func asks(t *testing.T, p *gather.Plan, of gather.Source, at time.Duration, want ...ibgib.Hash) {
 	t.Helper()
-	if got, _ := p.Next(of, start.Add(at)); !slices.Equal(got, want) {
+	if got, _, _ := p.Next(of, start.Add(at)); !slices.Equal(got, want) {
 		t.Errorf("source %d is asked for %d blocks %v, want %v", of, len(got), got, want)
 	}
 }
 
+// answers ends a question of which blocks have come and others are absent.
+func answers(p *gather.Plan, of gather.Source, at time.Duration, asked []ibgib.Hash, came []ibgib.IbGib, absent ...ibgib.Hash) {
+	a := gather.Answer{Blocks: len(came), Absent: absent}
+	for _, g := range came {
+		a.Bytes += g.Size()
+		if p.Arrived(g) {
+			p.Stored(g.Hash())
+		}
+	}
+	p.Answered(of, start.Add(at), asked, a)
+}
+
+// needed makes a plan that needs so many blocks.
+func needed(t *testing.T, n int) (p *gather.Plan, gs []ibgib.IbGib, hashes []ibgib.Hash) {
+	t.Helper()
+	p = gather.New()
+	for i := range n {
+		g := block(t, i)
+		p.Need(g.Hash())
+		gs, hashes = append(gs, g), append(hashes, g.Hash())
+	}
+	return p, gs, hashes
+}
+
 func TestOneSourceIsAskedForABlock(t *testing.T) {
-	p, a, b := gather.New(), block(t, 1), block(t, 2)
-	p.Need(a.Hash())
-	p.Need(b.Hash())
-	asks(t, p, 0, 0, a.Hash(), b.Hash())
-	asks(t, p, 1, time.Second)
+	p, gs, h := needed(t, 2)
+	asks(t, p, 0, 0, h...)
+	if _, _, again := p.Next(1, start.Add(100*time.Millisecond)); again != start.Add(250*time.Millisecond) {
+		t.Errorf("another one is to be asked at %s", again)
+	}
+	asks(t, p, 1, 249*time.Millisecond)
 	// One that takes too long is not waited for.
-	asks(t, p, 1, 6*time.Second, a.Hash(), b.Hash())
-	asks(t, p, 0, 7*time.Second)
+	asks(t, p, 1, 250*time.Millisecond, h...)
+	asks(t, p, 1, 300*time.Millisecond) // not twice
 	// What an answer leaves out is asked for again, of others if it is absent.
-	p.Answered(1, []ibgib.Hash{a.Hash(), b.Hash()}, []ibgib.Hash{b.Hash()})
-	asks(t, p, 1, 7*time.Second, a.Hash())
-	asks(t, p, 0, 7*time.Second, b.Hash())
-	if !p.Arrived(a) || !p.Arrived(b) || p.Left() != 2 {
+	answers(p, 0, time.Second, h, nil, h[0])
+	answers(p, 1, time.Second, h, nil, h[1])
+	asks(t, p, 1, time.Second, h[0])
+	asks(t, p, 0, time.Second, h[1])
+	if !p.Arrived(gs[0]) || !p.Arrived(gs[1]) || p.Left() != 2 {
 		t.Error("needed blocks are not needed")
 	}
-	p.Stored(a.Hash())
+	p.Stored(h[0])
 	if p.IsOpen(1) || !p.IsOpen(0) || p.Left() != 1 {
 		t.Error("who lacks what is missing is asked on")
 	}
-	p.Stored(b.Hash())
-	p.Lost(b.Hash())
-	if p.Left() != 1 || !p.Arrived(b) {
+	p.Stored(h[1])
+	p.Lost(h[1])
+	if p.Left() != 1 || !p.Arrived(gs[1]) {
 		t.Error("what was lost is not needed again")
 	}
-	asks(t, p, 0, 8*time.Second, b.Hash())
-	p.Stored(b.Hash())
-	if p.Left() != 0 || p.Arrived(b) {
+	asks(t, p, 0, 8*time.Second, h[1])
+	p.Stored(h[1])
+	if p.Left() != 0 || p.Arrived(gs[1]) {
 		t.Error("stored blocks are needed still")
+	}
+}
+
+// A source is asked for more when it gives all at once, and for less when it does not.
+func TestASourceIsAskedForWhatItGives(t *testing.T) {
+	p, gs, _ := needed(t, 3000)
+	of := make(map[ibgib.Hash]ibgib.IbGib)
+	for _, g := range gs {
+		of[g.Hash()] = g
+	}
+	at := time.Duration(0)
+	asked, _, _ := p.Next(0, start)
+	for i, c := range []struct {
+		gives int
+		took  time.Duration
+		want  int // is asked for then
+	}{
+		{gather.MaxAsk, 10 * time.Millisecond, 64},
+		{gather.MaxAsk, time.Second, 128},
+		{gather.MaxAsk, time.Second, 256},
+		{gather.MaxAsk, time.Second, 256},
+		{gather.MaxAsk, 2 * time.Second, 128},
+		{100, 10 * time.Millisecond, 128},
+		{20, 10 * time.Millisecond, 40},
+		{1, time.Second, 2},
+		{1, time.Second, 2},
+		{0, time.Second, 1},
+		{1, time.Second, 2},
+		// A long way, however long, is no reason to ask for less than some.
+		{2, time.Minute, 4},
+		{4, time.Minute, 8},
+		{8, time.Minute, 16},
+		{16, time.Minute, 16},
+	} {
+		var came []ibgib.IbGib
+		for _, h := range asked[:min(c.gives, len(asked))] {
+			came = append(came, of[h])
+		}
+		at += c.took
+		answers(p, 0, at, asked, came)
+		if asked, _, _ = p.Next(0, start.Add(at)); len(asked) != c.want {
+			t.Errorf("step %d: after %d in %s a source is asked for %d, want %d", i, c.gives, c.took, len(asked), c.want)
+		}
+	}
+}
+
+// One that gives one block each time, just before it would be given up, keeps others
+// from nothing: who is quick is asked for what it has been asked for.
+func TestASlowSourceHoldsUpNobody(t *testing.T) {
+	p, gs, h := needed(t, 40)
+	asks(t, p, 0, 0, h[:32]...) // slow
+	asks(t, p, 1, 0, h[32:]...) // quick
+	answers(p, 1, 10*time.Millisecond, h[32:], gs[32:])
+	if !p.Slow(1, start.Add(20*time.Millisecond)).IsZero() {
+		t.Error("who is quick is slow")
+	}
+	asks(t, p, 1, 20*time.Millisecond)
+	asks(t, p, 1, 50*time.Millisecond, h[:32]...)
+	answers(p, 1, 60*time.Millisecond, h[:32], gs[:31])
+	if p.Left() != 1 {
+		t.Fatalf("%d are left", p.Left())
+	}
+	// The time runs from the first question on, so the next one of the slow source
+	// begins it anew for nothing.
+	answers(p, 0, 14*time.Second, h[:32], nil)
+	asks(t, p, 0, 14*time.Second, h[31])
+	asks(t, p, 1, 14*time.Second, h[31])
+	if slow := p.Slow(0, start.Add(14*time.Second)); slow != start {
+		t.Errorf("slow since %s, want the first question", slow)
+	}
+}
+
+// A block is asked of few at the same time, of those that may answer soon.
+func TestFewAreAskedForTheSame(t *testing.T) {
+	p, _, h := needed(t, 1)
+	const ms = time.Millisecond
+	asks(t, p, 0, 0, h...)
+	asks(t, p, 1, 250*ms, h...)
+	asks(t, p, 2, 499*ms)
+	asks(t, p, 2, 500*ms, h...)
+	asks(t, p, 3, 999*ms)
+	if _, _, again := p.Next(3, start.Add(999*ms)); again.Before(start.Add(time.Second)) || again.After(start.Add(time.Second+ms)) {
+		t.Errorf("the fourth is to be asked at %s", again)
+	}
+	asks(t, p, 3, 1001*ms, h...) // the first one is slow by now
+	asks(t, p, 4, 1002*ms)
+	asks(t, p, 4, 1251*ms, h...)
+}
+
+// One that is slow itself gives the others time: it would only be asked for the same.
+func TestASlowSourceWaitsForOthers(t *testing.T) {
+	p, gs, h := needed(t, 2)
+	asks(t, p, 0, 0, h...)
+	answers(p, 0, 1200*time.Millisecond, h, gs[:1])
+	asks(t, p, 1, 1200*time.Millisecond, h[1])
+	asks(t, p, 0, 4799*time.Millisecond)
+	asks(t, p, 0, 4800*time.Millisecond, h[1])
+}
+
+// A block that comes in pieces is not asked of others while pieces come.
+func TestALargeBlockIsLetCome(t *testing.T) {
+	p, _, h := needed(t, 1)
+	asks(t, p, 0, 0, h...)
+	at := time.Duration(0)
+	for ; at < 4500*time.Millisecond; at += 900 * time.Millisecond {
+		p.Piece(0, h[0], start.Add(at))
+		asks(t, p, 1, at+900*time.Millisecond)
+	}
+	if !p.Slow(0, start.Add(at)).IsZero() {
+		t.Error("one that sends pieces is slow")
+	}
+	p.Piece(0, h[0], start.Add(at))
+	asks(t, p, 1, 5*time.Second, h...)
+	q, _, h := needed(t, 1)
+	asks(t, q, 0, 0, h...)
+	q.Piece(0, h[0], start)
+	asks(t, q, 1, 1001*time.Millisecond, h...) // no more pieces come
+}
+
+// Hinted blocks that a slow source has been asked for are asked of one that is idle.
+func TestHintedBlocksAreNotHeldUp(t *testing.T) {
+	p, gs, h := needed(t, 1)
+	b, c := block(t, 10), block(t, 11)
+	asks(t, p, 0, 0, h...)
+	p.Hint(0, []ibgib.Hash{b.Hash(), c.Hash()})
+	answers(p, 0, time.Millisecond, h, gs)
+	p.Need(block(t, 12).Hash())
+	asks(t, p, 1, time.Millisecond, block(t, 12).Hash(), b.Hash(), c.Hash())
+	asks(t, p, 0, 40*time.Millisecond)
+	asks(t, p, 0, 51*time.Millisecond, block(t, 12).Hash())
+	answers(p, 0, 52*time.Millisecond, []ibgib.Hash{block(t, 12).Hash()}, []ibgib.IbGib{block(t, 12)})
+	asks(t, p, 0, 52*time.Millisecond, b.Hash(), c.Hash())
+	// Who ends first leaves the question to the other.
+	answers(p, 1, 53*time.Millisecond, []ibgib.Hash{b.Hash(), c.Hash()}, nil)
+	answers(p, 0, 54*time.Millisecond, []ibgib.Hash{b.Hash(), c.Hash()}, []ibgib.IbGib{b})
+	if _, come := p.Need(b.Hash()); !come {
+		t.Error("what came early is not there")
+	}
+	asks(t, p, 0, 54*time.Millisecond, c.Hash())
+}
+
+// One that is being connected to is slow after a time, until it can be asked.
+func TestASourceThatIsNotReachedIsSlow(t *testing.T) {
+	p := gather.New()
+	p.Began(0, start)
+	if !p.Slow(0, start.Add(time.Second)).IsZero() {
+		t.Error("slow at once")
+	}
+	if slow := p.Slow(0, start.Add(2*time.Second)); slow != start {
+		t.Errorf("slow since %s", slow)
+	}
+	p.Ready(0)
+	if !p.Slow(0, start.Add(2*time.Second)).IsZero() {
+		t.Error("slow, and nothing was asked of it")
 	}
 }
 
@@ -77,10 +257,10 @@ func TestHintedBlocksWaitUntilTheyAreNeeded(t *testing.T) {
 	if _, come := p.Need(c.Hash()); come {
 		t.Error("what was asked for early has not come")
 	}
-	asks(t, p, 0, time.Second) // c is under way
+	asks(t, p, 0, 100*time.Millisecond) // c is under way
 	// Who lacks what was hinted at: others are asked.
-	p.Answered(1, []ibgib.Hash{c.Hash()}, []ibgib.Hash{c.Hash()})
-	asks(t, p, 0, time.Second, c.Hash())
+	answers(p, 1, 100*time.Millisecond, []ibgib.Hash{c.Hash()}, nil, c.Hash())
+	asks(t, p, 0, 100*time.Millisecond, c.Hash())
 }
 
 func TestHintsAreBoundedAndMayBeUseless(t *testing.T) {
@@ -92,7 +272,7 @@ func TestHintsAreBoundedAndMayBeUseless(t *testing.T) {
 	p.Hint(0, hints)
 	asked := 0
 	for {
-		wants, _ := p.Next(1, start)
+		wants, _, _ := p.Next(1, start)
 		if len(wants) == 0 {
 			break
 		}
@@ -102,7 +282,7 @@ func TestHintsAreBoundedAndMayBeUseless(t *testing.T) {
 				p.Arrived(block(t, 10_000+i))
 			}
 		}
-		p.Answered(1, wants, nil)
+		p.Answered(1, start, wants, gather.Answer{Blocks: len(wants)})
 	}
 	if asked != 1024 {
 		t.Errorf("%d blocks were asked for on hints, want 1,024", asked)
