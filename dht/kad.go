@@ -97,6 +97,12 @@ type Kad struct {
 	failed    error // of the last attempt to enter the DHT
 }
 
+// KadProtocols returns the protocols by which nodes of a DHT talk: one peer needs one
+// stream of one of them.
+func KadProtocols() []protocol.ID {
+	return []protocol.ID{prefix + kadProtocol, publicPrefix + kadProtocol}
+}
+
 // StartKad lets h take part in a DHT until Close; the end of ctx only ends its
 // attempts to enter it. h has to be open for longer.
 func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
@@ -105,16 +111,18 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 		return nil, fmt.Errorf("dht: %w", err)
 	}
 	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), more: make(chan struct{}, 1), records: newRecords(opts.Memory.Records)}
+	bounded := messageHost{h, maxAnswer}
 	options := []kad.Option{kad.Mode(mode), kad.BucketSize(opts.BucketSize), kad.Datastore(k.records)}
 	if opts.Public {
 		k.protocol = publicPrefix + kadProtocol
+		bounded.maxAnswer = maxPublicAnswer
 		options = append(options, kad.AddressFilter(publicOnly),
 			kad.QueryFilter(kad.PublicQueryFilter), kad.RoutingTableFilter(kad.PublicRoutingTableFilter))
 	} else {
 		k.protocol = prefix + kadProtocol
 		options = append(options, kad.ProtocolPrefix(prefix), kad.DisableValues(), kad.AddressFilter(k.plausible))
 	}
-	if k.dht, err = kad.New(h, options...); err != nil {
+	if k.dht, err = kad.New(bounded, options...); err != nil {
 		return nil, fmt.Errorf("dht: start: %w", err)
 	}
 	k.provider, err = provider.New(

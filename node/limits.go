@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/network"
+	libprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	basic "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	ma "github.com/multiformats/go-multiaddr"
@@ -44,6 +45,13 @@ const (
 	defaultBootstrapConnections = 1000
 
 	defaultMemory = 128 << 20
+
+	// kadStreamsPerPeer bounds the streams on which one peer asks a DHT server. One is
+	// enough; more come about when it gives one up.
+	kadStreamsPerPeer = 4
+	// kadMemoryPart is the part of Memory that messages of the DHT may take, as one of
+	// so many.
+	kadMemoryPart = 4
 )
 
 func (l Limits) withDefaults(role Role) (Limits, error) {
@@ -119,7 +127,14 @@ func (l Limits) managers() (network.ResourceManager, connmgr.ConnManager, error)
 	conns := rcmgr.LimitVal(l.Connections + l.Connections/2)
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
+	kad, kadPeer := make(map[libprotocol.ID]rcmgr.ResourceLimits), make(map[libprotocol.ID]rcmgr.ResourceLimits)
+	for _, id := range dht.KadProtocols() {
+		kad[id] = rcmgr.ResourceLimits{Memory: rcmgr.LimitVal64(l.Memory / kadMemoryPart)}
+		kadPeer[id] = rcmgr.ResourceLimits{StreamsInbound: kadStreamsPerPeer}
+	}
 	limits := rcmgr.PartialLimitConfig{
+		Protocol:     kad,
+		ProtocolPeer: kadPeer,
 		System: rcmgr.ResourceLimits{
 			Conns: conns, ConnsInbound: conns, ConnsOutbound: conns,
 			FD:     conns,
