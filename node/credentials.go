@@ -19,20 +19,21 @@ import (
 // for their keystones: the frames that the other lacks of their primary and of the
 // session between the two, which has signed the nonces of the meeting.
 
-// session makes Session of protocol.Self: what this node says to a peer of the keystones
-// between them. It says nothing to one that it does not trust.
-func (n *Node) session(ctx context.Context, h host.Host, p peer.ID) protocol.Session {
-	if _, trusted := n.trust.trusts(p); !trusted {
+// session is Session of protocol.Self: what this node says to a peer of the keystones
+// between them. It says nothing to one that it does not trust, nor to one that has said
+// nothing, since then there are no credentials.
+func (n *Node) session(ctx context.Context, h host.Host, p peer.ID, said *protocol.Session) protocol.Session {
+	if _, trusted := n.trust.trusts(p); !trusted || said != nil && said.Genesis == "" {
 		return protocol.Session{}
 	}
-	genesis, err := n.renew(ctx, h, p)
+	genesis, err := n.renew(ctx, h, p, said)
 	if err != nil {
 		n.log.Info("this node cannot prove to a peer who it is", "peer", p, "error", err)
 		return protocol.Session{}
 	}
-	said := protocol.Session{Genesis: genesis.String(), Known: n.newest(n.trust.keystone(p))}
-	said.PeerSession = n.newest(n.sessions.own.Theirs(p.String()))
-	return said
+	own := protocol.Session{Genesis: genesis.String(), Known: n.newest(n.trust.keystone(p))}
+	own.PeerSession = n.newest(n.sessions.own.Theirs(p.String()))
+	return own
 }
 
 // newest returns the newest frame that is known of a keystone.

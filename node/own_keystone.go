@@ -18,12 +18,12 @@ import (
 // frame after the same one would cost the identity.
 
 // renew returns a session of this node with a peer, which may begin now: then the peer is
-// asked first what it has of this node's keystone.
-func (n *Node) renew(ctx context.Context, h host.Host, p peer.ID) (ibgib.Addr, error) {
+// asked first what it has of this node's keystone, if it has not said that by itself.
+func (n *Node) renew(ctx context.Context, h host.Host, p peer.ID, said *protocol.Session) (ibgib.Addr, error) {
 	if err := n.sessions.own.Able(p.String()); err != nil {
 		return ibgib.Addr{}, err
 	}
-	if !n.sessions.own.Has(p.String()) {
+	if !n.sessions.own.Has(p.String()) && (said == nil || n.lacks(said.Known)) {
 		if err := n.catchUp(ctx, h, p); err != nil {
 			return ibgib.Addr{}, err
 		}
@@ -70,7 +70,7 @@ func (n *Node) catchUp(ctx context.Context, h host.Host, p peer.ID) error {
 // session that has gone on elsewhere is given up, since nothing tells its frames; then
 // the next meeting begins another one.
 func (n *Node) hearOut(ctx context.Context, h host.Host, m *protocol.Meeting, session ibgib.Addr) error {
-	if m.Known != (ibgib.Hash{}) && n.handover(m.Known).IsZero() && !n.has(n.self.Genesis(), m.Known) {
+	if n.lacks(m.Known) {
 		if err := n.catchUp(ctx, h, m.Peer); err != nil {
 			return err
 		}
@@ -79,6 +79,12 @@ func (n *Node) hearOut(ctx context.Context, h host.Host, m *protocol.Meeting, se
 		return nil
 	}
 	return n.sessions.own.GiveUp(m.Peer.String(), session)
+}
+
+// lacks tells whether a frame that a peer has of this node's keystone, or of an earlier
+// one of this node, is not here. The zero Hash is none.
+func (n *Node) lacks(known ibgib.Hash) bool {
+	return known != (ibgib.Hash{}) && n.handover(known).IsZero() && !n.has(n.self.Genesis(), known)
 }
 
 // has tells whether a frame of a keystone is known.

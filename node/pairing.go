@@ -101,7 +101,9 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 func (n *Node) introduction(h host.Host) protocol.Self {
 	return protocol.Self{
 		Secret: n.mesh.secret, Genesis: func() string { return n.self.Genesis().String() },
-		Session: func(ctx context.Context, p peer.ID) protocol.Session { return n.session(ctx, h, p) },
+		Session: func(ctx context.Context, p peer.ID, said *protocol.Session) protocol.Session {
+			return n.session(ctx, h, p, said)
+		},
 	}
 }
 

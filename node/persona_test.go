@@ -133,7 +133,7 @@ func (p *persona) meet(t testing.TB, at peer.AddrInfo) error {
 	defer cancel()
 	m, err := protocol.Meet(ctx, p.host, at, protocol.Self{
 		Genesis: func() string { return p.primary.Genesis().String() },
-		Session: func(context.Context, peer.ID) protocol.Session {
+		Session: func(context.Context, peer.ID, *protocol.Session) protocol.Session {
 			return protocol.Session{Genesis: p.session.Genesis().String()}
 		},
 	}, protocol.Options{})

@@ -242,7 +242,7 @@ func (n *Node) mutual(ctx context.Context, p peer.ID) (proof, error) {
 // whyUnproved finds out why a peer that has been met has proved nothing: this node
 // cannot sign, or the peer does not trust it, and says so when it is asked something.
 func (n *Node) whyUnproved(ctx context.Context, h host.Host, p peer.ID, err error) error {
-	if _, cannot := n.renew(ctx, h, p); cannot != nil {
+	if _, cannot := n.renew(ctx, h, p, nil); cannot != nil {
 		return cannotProve(cannot)
 	}
 	var e *saga.Error

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +121,34 @@ func TestWhatIsSigned(t *testing.T) {
 	syncs(t, a, b)
 	if p, s := frames(t, a, b); p != 2 || s != 4 {
 		t.Errorf("%d and %d frames after a second saga", p, s)
+	}
+}
+
+// A side that is spoken to begins its session without a question: the peer has said what
+// it knows. So a session that both begin costs the round trip of the first one to speak.
+func TestSpokenToAsksNothing(t *testing.T) {
+	a := openHere(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := newPeer(t)
+	p := newPersona(t, h, a.PeerID())
+	if _, err := a.Trust(t.Context(), h.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	h.SetStreamHandler(protocol.ID, func(s network.Stream) {
+		asked.Add(1)
+		s.Reset()
+	})
+	if err := p.meet(t, infoOf(t, a)); err != nil {
+		t.Fatal(err)
+	}
+	if _, is := a.sessions.of(h.ID()); !is || a.sessions.own.Of(h.ID().String()).IsZero() {
+		t.Error("the peer is not proved, or there is no session with it")
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d streams to the peer before its meeting has ended", n)
 	}
 }
 

@@ -27,17 +27,18 @@ type Self struct {
 	// Genesis, if not nil, names the first frame of its primary keystone.
 	Genesis func() string
 	// Session, if not nil, names the session keystone by which it speaks to a peer, and
-	// the newest frames that it has of those of that peer. The zero Session: none.
-	Session func(context.Context, peer.ID) Session
+	// the newest frames that it has of those of that peer. The zero Session: none. said is
+	// what the peer has said of its own; nil if this side is the first to speak.
+	Session func(ctx context.Context, p peer.ID, said *Session) Session
 	Invite  *InviteKey // that it redeems; nil: none. For Meet only
 	Rand    io.Reader  // of nonces; default crypto/rand
 }
 
 // Session is what a node says to one peer of the keystones between them.
 type Session struct {
-	Genesis string // of this side's session keystone; empty: none
-	// Known and PeerSession are the newest frames here of the peer's primary and session
-	// keystones; zero: none.
+	Genesis string // of the session keystone of who says it; empty: none
+	// Known and PeerSession are the newest frames that it has of the other's primary and
+	// session keystones; zero: none.
 	Known, PeerSession ibgib.Hash
 }
 
@@ -91,7 +92,7 @@ func Meet(ctx context.Context, h host.Host, to peer.AddrInfo, self Self, opts Op
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMeeting(ctx, conn, saga.Initiator, h.ID(), self)
+	m, err := newMeeting(conn, saga.Initiator, h.ID(), self)
 	if err == nil {
 		err = m.initiate(ctx)
 	}
@@ -105,14 +106,11 @@ func Meet(ctx context.Context, h host.Host, to peer.AddrInfo, self Self, opts Op
 	return m, nil
 }
 
-func newMeeting(ctx context.Context, conn *Conn, role saga.Role, own peer.ID, self Self) (*Meeting, error) {
+func newMeeting(conn *Conn, role saga.Role, own peer.ID, self Self) (*Meeting, error) {
 	conn.meet()
 	m := &Meeting{Peer: conn.Peer(), role: role, self: self, conn: conn}
 	if self.Genesis != nil {
 		m.genesis = self.Genesis()
-	}
-	if self.Session != nil {
-		m.own = self.Session(ctx, m.Peer)
 	}
 	source := self.Rand
 	if source == nil {
@@ -131,6 +129,9 @@ func newMeeting(ctx context.Context, conn *Conn, role saga.Role, own peer.ID, se
 }
 
 func (m *Meeting) initiate(ctx context.Context) error {
+	if m.self.Session != nil {
+		m.own = m.self.Session(ctx, m.Peer, nil)
+	}
 	if _, err := m.conn.Send(ctx, m.introduction()); err != nil {
 		return err
 	}
@@ -144,6 +145,7 @@ func (m *Meeting) initiate(ctx context.Context) error {
 	if err := m.take(first); err != nil {
 		return err
 	}
+	m.raise()
 	if !m.canProve() && m.self.Invite == nil {
 		return nil
 	}
@@ -170,6 +172,10 @@ func (m *Meeting) respond(ctx context.Context, first *Hello) error {
 	if err := m.take(first); err != nil {
 		return err
 	}
+	if m.self.Session != nil {
+		m.own = m.self.Session(ctx, m.Peer, &Session{first.Session, first.Known, first.SessionKnown})
+	}
+	m.raise()
 	if _, err := m.conn.Send(ctx, m.introduction()); err != nil {
 		return err
 	}
@@ -178,6 +184,13 @@ func (m *Meeting) respond(ctx context.Context, first *Hello) error {
 		return err
 	}
 	return m.check(second)
+}
+
+// raise lets credentials through, if both sides have named a session.
+func (m *Meeting) raise() {
+	if m.HasSessions() {
+		m.conn.trust()
+	}
 }
 
 // Said returns what this side has said of the keystones between the two.
@@ -236,9 +249,6 @@ func (m *Meeting) take(h *Hello) error {
 	}
 	m.Features, m.Genesis = h.Features, h.Genesis
 	m.Session, m.Known, m.SessionKnown = h.Session, h.Known, h.SessionKnown
-	if m.HasSessions() {
-		m.conn.trust()
-	}
 	if m.role == saga.Initiator {
 		m.ends.ResponderNonce = h.Nonce
 	} else {

@@ -225,7 +225,7 @@ func (s *Service) meet(ctx context.Context, conn *Conn, first *Hello) *saga.Erro
 	if s.handlers.Meet == nil {
 		return &saga.Error{Code: saga.CodeUnsupported, Text: "hello is not supported"}
 	}
-	m, err := newMeeting(ctx, conn, saga.Responder, s.host.ID(), s.handlers.Self)
+	m, err := newMeeting(conn, saga.Responder, s.host.ID(), s.handlers.Self)
 	if err == nil {
 		err = m.respond(ctx, first)
 	}
