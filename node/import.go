@@ -311,9 +311,10 @@ func rejected(list []timeline.Rejection) []Rejected {
 	return shown
 }
 
-// makeRoom brings what ibGibs of the default share wait for, and what other shares have,
-// into it, as for a change that is made here. What would bring timelines that the share
-// does not list is left out without include, and told of.
+// makeRoom brings what ibGibs of this import wait for, and what other shares have, into
+// the default share, as for a change that is made here. What would bring timelines that
+// the share does not list is left out without include, and told of. What was there before
+// goes on waiting: it may have come from a peer, and brings nothing out of another share.
 func (i *importer) makeRoom(ctx context.Context) error {
 	if len(i.n.shares.list()) == 0 {
 		return nil
@@ -323,8 +324,12 @@ func (i *importer) makeRoom(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(wanted) > 0 && wanted[len(wanted)-1] == inc.Missing {
+		referrer, _ := inc.Referrer.Hash()
+		if _, own := i.unclosed[referrer]; !own || len(wanted) > 0 && wanted[len(wanted)-1] == inc.Missing {
 			continue
+		}
+		if len(wanted) == maxUnclosed {
+			break // the next import of the file goes on
 		}
 		wanted = append(wanted, inc.Missing)
 	}

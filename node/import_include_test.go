@@ -49,3 +49,32 @@ func TestImportIntoDefaultShareLinksToAnother(t *testing.T) {
 	}
 	mustVerify(t, a)
 }
+
+// An import brings what its own ibGibs link to out of other shares, not what others wait
+// for that were there before, from a peer perhaps.
+func TestImportIncludesOnlyItsOwnLinks(t *testing.T) {
+	a, elsewhere := openNode(t), openNode(t)
+	if _, err := a.CreateShare(t.Context(), node.ShareOptions{Name: "family"}); err != nil {
+		t.Fatal(err)
+	}
+	secret, absent := createIn(t, a, "family", "secret"), begin(t, elsewhere, "absent")
+	linksTo := func(addr ibgib.Addr) []byte {
+		stone, err := ibgib.New("stone", ibgib.String("x"), ibgib.Rel8ns{{Name: "about", Addrs: []ibgib.Addr{addr}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(stone.AppendJSON(nil), '\n')
+	}
+
+	importBytes(t, a, linksTo(secret.Addr))
+	for _, include := range []bool{false, true} {
+		res, err := a.ImportWith(t.Context(), bytes.NewReader(linksTo(absent)), node.ImportOptions{Include: include}, nil)
+		if err != nil || len(res.Incomplete) == 0 || len(res.Outside) > 0 {
+			t.Errorf("include %t: %+v, %v", include, res, err)
+		}
+		if list, err := a.ShareTimelines(t.Context(), node.DefaultShareName); err != nil || len(list) > 0 {
+			t.Errorf("include %t: the default share has %+v, %v", include, list, err)
+		}
+	}
+	mustVerify(t, a)
+}

@@ -242,7 +242,7 @@ type ImportResult struct {
 	// and join their timelines when it arrives.
 	Incomplete     []Missing `json:"incomplete"`
 	IncompleteMore int       `json:"incompleteMore,omitempty"`
-	// Outside are timelines of other shares that ibGibs wait for, which
+	// Outside are timelines of other shares that ibGibs of this file wait for, which
 	// ImportOptions.Include would bring into the default share; at most 1,000.
 	Outside []ibgib.Addr `json:"outside,omitempty"`
 	// Rejected are the frames that a rule keeps out of their timelines, though

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
 )
@@ -157,7 +159,10 @@ func (s *importResult) add(file string, r node.ImportResult) {
 		}
 		s.Incomplete = append(s.Incomplete, missing)
 	}
-	s.Outside = r.Outside // of all that waits now
+	s.Outside = append(s.Outside, r.Outside...)
+	slices.SortFunc(s.Outside, ibgib.CompareAddr)
+	s.Outside = slices.Compact(s.Outside)
+	s.Outside = s.Outside[:min(len(s.Outside), maxListed)]
 	s.Rejected = append(s.Rejected, r.Rejected...)
 	s.Rejected = s.Rejected[:min(len(s.Rejected), maxListed)]
 }
