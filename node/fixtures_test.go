@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
@@ -217,4 +219,20 @@ func single(tips map[string]string) map[string][]string {
 		heads[tjp] = []string{tip}
 	}
 	return heads
+}
+
+// waitForGoroutines fails if there are more goroutines than before even after those of
+// libraries that only need to be scheduled have ended.
+func waitForGoroutines(t *testing.T, before int) {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for runtime.NumGoroutine() > before {
+		select {
+		case <-limit:
+			buf := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+		default:
+			runtime.Gosched()
+		}
+	}
 }

@@ -14,10 +14,7 @@ import (
 // A peer that has proved no keystone yet is told nothing of shares, not even of one that
 // it is a member of.
 func TestSharesBeforeTheProof(t *testing.T) {
-	n := openHere(t)
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	n := startHere(t)
 	h := newPeer(t)
 	if _, err := n.Trust(t.Context(), h.ID().String()); err != nil {
 		t.Fatal(err)
@@ -55,44 +52,33 @@ func TestSharesBeforeTheProof(t *testing.T) {
 	}
 }
 
-func introducing(t *testing.T, server, laptop *Node) {
+// introduceFalsely has a server, which a laptop takes for an introducer, vouch before it
+// for a peer, with a keystone that is not that of the peer.
+func introduceFalsely(t *testing.T, server, laptop *Node, p peer.ID, with ibgib.Addr) {
 	t.Helper()
-	yes := true
-	for _, way := range [][2]*Node{{server, laptop}, {laptop, server}} {
-		if _, err := way[0].Trust(t.Context(), way[1].Identity().Addrs[0]); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := server.Trust(t.Context(), p.String()); err != nil {
+		t.Fatal(err)
 	}
+	if _, err := server.trust.bind(p, with); err != nil { // the lie
+		t.Fatal(err)
+	}
+	trustEachOther(t, server, laptop, byAddr)
+	yes := true
 	if _, err := laptop.SetIntroductions(t.Context(), server.PeerID().String(), Introductions{Introducer: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := server.SetIntroductions(t.Context(), laptop.PeerID().String(), Introductions{Introduce: &yes}); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the peer is introduced", func() bool { laptop.introducers.wake(); return laptop.trust.has(p) })
 }
 
 // An introducer names a keystone of its own for a peer. Once a person trusts that peer, what
 // the introducer has said of it counts no more.
 func TestIntroducerNamesAnotherKeystone(t *testing.T) {
-	server, laptop, phone := openHere(t), openHere(t), openHere(t)
-	for _, n := range []*Node{server, laptop, phone} {
-		if err := n.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := server.Trust(t.Context(), phone.PeerID().String()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.trust.bind(phone.PeerID(), server.self.Genesis()); err != nil { // the lie
-		t.Fatal(err)
-	}
-	introducing(t, server, laptop)
-	eventually(t, "the phone is introduced", func() bool { laptop.introducers.wake(); return laptop.trust.has(phone.PeerID()) })
-	for _, way := range [][2]*Node{{laptop, phone}, {phone, laptop}} {
-		if _, err := way[0].Trust(t.Context(), way[1].PeerID().String()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server, laptop, phone := startHere(t), startHere(t), startHere(t)
+	introduceFalsely(t, server, laptop, phone.PeerID(), server.self.Genesis())
+	trustEachOther(t, laptop, phone, byID)
 	no := false
 	if _, err := laptop.SetIntroductions(t.Context(), server.PeerID().String(), Introductions{Introducer: &no}); err != nil {
 		t.Fatal(err)
@@ -114,28 +100,12 @@ func TestIntroducerNamesAnotherKeystone(t *testing.T) {
 // An introducer names the keystone of a friend for a peer of its own, which then asks for
 // it, and has not proved that it is its own.
 func TestKeystonesBeforeTheProof(t *testing.T) {
-	server, laptop, friend := openHere(t), openHere(t), openHere(t)
-	for _, n := range []*Node{server, laptop, friend} {
-		if err := n.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, way := range [][2]*Node{{laptop, friend}, {friend, laptop}} {
-		if _, err := way[0].Trust(t.Context(), way[1].Identity().Addrs[0]); err != nil {
-			t.Fatal(err)
-		}
-	}
+	server, laptop, friend := startHere(t), startHere(t), startHere(t)
+	trustEachOther(t, laptop, friend, byAddr)
 	syncs(t, laptop, friend)
 	spy := newPeer(t)
-	if _, err := server.Trust(t.Context(), spy.ID().String()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.trust.bind(spy.ID(), friend.self.Genesis()); err != nil { // the lie
-		t.Fatal(err)
-	}
-	introducing(t, server, laptop)
-	eventually(t, "the spy is introduced", func() bool { laptop.introducers.wake(); return laptop.trust.has(spy.ID()) })
-	if err := spy.Connect(t.Context(), peer.AddrInfo(infoOf(t, laptop))); err != nil {
+	introduceFalsely(t, server, laptop, spy.ID(), friend.self.Genesis())
+	if err := spy.Connect(t.Context(), infoOf(t, laptop)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := protocol.AskKeystone(t.Context(), spy, laptop.PeerID(), friend.self.Genesis().String(), ibgib.Hash{}, protocol.Options{})

@@ -20,29 +20,11 @@ func mustVouch(t *testing.T, n, before *Node) []protocol.Vouched {
 // other for as long as it does, whoever a person has put out stays out, and nobody that
 // was introduced introduces others.
 func TestIntroductions(t *testing.T) {
-	open := func() *Node {
-		n, err := Open(Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := n.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		if err := n.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
+	open := func() *Node { return meshNode(t, t.TempDir(), Mesh{}) }
 	server, laptop, phone := open(), open(), open()
 	yes, no := true, false
 	for _, device := range []*Node{laptop, phone} {
-		for _, way := range [][2]*Node{{server, device}, {device, server}} {
-			if _, err := way[0].Trust(t.Context(), way[1].Identity().Addrs[0]); err != nil {
-				t.Fatal(err)
-			}
-		}
+		trustEachOther(t, server, device, byAddr)
 		if _, err := device.SetIntroductions(t.Context(), server.PeerID().String(), Introductions{Introducer: &yes}); err != nil {
 			t.Fatal(err)
 		}

@@ -468,16 +468,7 @@ func TestLiveCloseLeavesNoGoroutine(t *testing.T) {
 			begin(t, nodes[i%3], "note")
 		}
 	})
-	limit := time.After(time.Minute)
-	for runtime.NumGoroutine() > before {
-		select {
-		case <-limit:
-			buf := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-		default:
-			runtime.Gosched()
-		}
-	}
+	waitForGoroutines(t, before)
 }
 
 // One change among more nodes than are told at once takes one saga for each node that

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -245,16 +244,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit := time.After(time.Minute)
-	for runtime.NumGoroutine() > before { // those of libraries need to be scheduled
-		select {
-		case <-limit:
-			buf := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-		default:
-			runtime.Gosched()
-		}
-	}
+	waitForGoroutines(t, before)
 }
 
 // TestMissingParts takes parts of a data directory away: it is not taken for a

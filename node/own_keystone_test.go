@@ -27,18 +27,7 @@ func restoreOver(t *testing.T, dir, from string) {
 			}
 		}
 	}
-	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	secrets, err := filepath.Glob(filepath.Join(dir, "keystones", "*.secret"))
-	if err != nil || len(secrets) == 0 {
-		t.Fatal(err, "no secrets")
-	}
-	for _, path := range append(secrets, filepath.Join(dir, "peer.key")) {
-		if err := os.Chmod(path, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyInto(t, dir, from)
 }
 
 // A node that was restored unnoticed learns from the peers that have seen more of its
@@ -59,17 +48,7 @@ func TestPeerKnowsMoreThanARestoredNode(t *testing.T) {
 	} {
 		for _, begins := range []string{"it begins", "the peer begins"} {
 			t.Run(tt.name+", "+begins, func(t *testing.T) {
-				a, b := openHere(t), openHere(t)
-				for _, n := range []*Node{a, b} {
-					if err := n.Start(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				for _, way := range [][2]*Node{{a, b}, {b, a}} {
-					if _, err := way[0].Trust(t.Context(), way[1].PeerID().String()); err != nil {
-						t.Fatal(err)
-					}
-				}
+				a, b := quietPair(t)
 				tt.before(t, a, b)
 				kept := copyOf(t, b)
 				b = meshNode(t, b.DataDir(), Mesh{})

@@ -46,19 +46,25 @@ func copyOf(t *testing.T, n *Node) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(n.DataDir())); err != nil {
+	copyInto(t, dir, n.DataDir())
+	return dir
+}
+
+// copyInto copies a data directory, of which no node runs, into a folder.
+func copyInto(t *testing.T, dir, from string) {
+	t.Helper()
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	secrets, err := filepath.Glob(filepath.Join(dir, "keystones", "*.secret"))
 	if err != nil || len(secrets) == 0 {
 		t.Fatal(err, "no secrets")
 	}
-	for _, path := range secrets {
-		if err := os.Chmod(path, 0o600); err != nil {
+	for _, path := range append(secrets, filepath.Join(dir, "peer.key")) {
+		if err := os.Chmod(path, 0o600); err != nil { // which CopyFS does not keep
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 func approve(t *testing.T, n *Node, i int) error {

@@ -95,7 +95,7 @@ func TestOutcomeOfAnEarlierSaga(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newSagas(high)
 		_, in := mustBegin(t, table, key(low, saga.Responder))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the bubble's clock
 		time.AfterFunc(time.Second, func() { in.end(saga.Result{Converged: true}, nil) })
 		begin := time.Now()
 		if _, ok, err := table.outcome(t.Context(), key(low, saga.Responder), begin); ok || err != nil {

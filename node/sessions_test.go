@@ -22,19 +22,34 @@ import (
 // quietPair is two nodes that trust each other and sync only when they are told to.
 func quietPair(t *testing.T) (a, b *Node) {
 	t.Helper()
-	a, b = openHere(t), openHere(t)
-	for _, n := range []*Node{a, b} {
-		if err := n.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, way := range [][2]*Node{{a, b}, {b, a}} {
-		if _, err := way[0].Trust(t.Context(), way[1].PeerID().String()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a, b = startHere(t), startHere(t)
+	trustEachOther(t, a, b, byID)
 	return a, b
 }
+
+// startHere starts a node that syncs only when it is told to.
+func startHere(t *testing.T) *Node {
+	t.Helper()
+	n := openHere(t)
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// trustEachOther makes two nodes trust each other, each by a name of the other: byID, or
+// byAddr, which lets them connect by themselves.
+func trustEachOther(t *testing.T, a, b *Node, name func(*Node) string) {
+	t.Helper()
+	for _, way := range [][2]*Node{{a, b}, {b, a}} {
+		if _, err := way[0].Trust(t.Context(), name(way[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func byID(n *Node) string   { return n.PeerID().String() }
+func byAddr(n *Node) string { return n.Identity().Addrs[0] }
 
 func syncs(t *testing.T, a, b *Node) SyncResult {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -135,6 +134,7 @@ func TestShares(t *testing.T) {
 	}
 	// A change travels on by the share that the timeline is in.
 	changed := set(t, b, family.Tjp, "by b")
+	onA := follow(t, a, node.EventSaga)
 	if res := syncNow(t, b, a, node.SyncOptions{Share: "family"}); !res.Converged || res.Share != "family" || len(res.Shares) != 0 {
 		t.Errorf("synced %+v", res)
 	}
@@ -144,17 +144,12 @@ func TestShares(t *testing.T) {
 	if got := listed(t, a, "default"); !slices.Equal(got, []ibgib.Addr{open.Tjp}) {
 		t.Errorf("the default share lists %v", got)
 	}
-	// The side that answered stores its record when the other has seen the end.
-	limit := time.Now().Add(time.Minute)
-	for {
-		records, err := a.Sagas(t.Context())
-		if err == nil && len(records) > 0 && records[0].Share == "family" && records[0].Role == "responder" {
-			break
-		}
-		if err != nil || time.Now().After(limit) {
-			t.Fatalf("sagas %+v, %v", records, err)
-		}
-		time.Sleep(10 * time.Millisecond)
+	// The side that answered stores its record when the other has seen the end, and then
+	// tells of it.
+	until(t, onA, func(e node.Event) bool { return e.Saga.State == node.SagaEnded })
+	records, err := a.Sagas(t.Context())
+	if err != nil || len(records) == 0 || records[0].Share != "family" || records[0].Role != "responder" {
+		t.Errorf("sagas %+v, %v", records, err)
 	}
 	for _, n := range []*node.Node{a, b, c} {
 		mustVerify(t, n)
