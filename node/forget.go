@@ -92,8 +92,8 @@ func (n *Node) takeOut(ctx context.Context, sh *share, root ibgib.Addr, everywhe
 }
 
 // Remember ends what Forget began. What is still stored of the timeline is shown again,
-// and syncs bring the rest: with who is connected at once. It fails with blockstore.ErrNotFound if the timeline
-// is not forgotten.
+// and syncs bring the rest, with who is connected at once. It fails with
+// blockstore.ErrNotFound if the timeline is not forgotten.
 func (n *Node) Remember(ctx context.Context, addr ibgib.Addr) error {
 	err := n.recall(ctx, addr)
 	if err != nil {

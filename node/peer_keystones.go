@@ -212,13 +212,16 @@ func (n *Node) answerKeystone(ctx context.Context, p peer.ID, ask *protocol.Keys
 // hasProved tells whether a peer that is known by a keystone has proved itself by it, now
 // or before: by a session that it has authorised.
 func (n *Node) hasProved(p peer.ID, genesis ibgib.Addr) bool {
-	h, err := n.book.History(genesis)
-	if err != nil || n.trust.keystone(p) != genesis {
+	theirs := n.sessions.own.Theirs(p.String())
+	if theirs.IsZero() || n.trust.keystone(p) != genesis {
 		return false
 	}
-	theirs := n.sessions.own.Theirs(p.String())
+	h, err := n.book.History(genesis)
+	if err != nil {
+		return false // it is not kept here
+	}
 	_, authorised := h.Signed(keystone.VerbSync, theirs)
-	return !theirs.IsZero() && authorised
+	return authorised
 }
 
 // framesAfter returns the frames of a keystone that follow a known one, all of them if

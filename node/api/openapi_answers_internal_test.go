@@ -24,8 +24,8 @@ import (
 func (d *document) check(at string, s schema, v any) (wrong []string) {
 	say := func(format string, args ...any) { wrong = append(wrong, at+": "+fmt.Sprintf(format, args...)) }
 	s = d.resolve(s)
-	if any, ok := s["anyOf"].([]any); ok {
-		for _, one := range any {
+	if anyOf, ok := s["anyOf"].([]any); ok {
+		for _, one := range anyOf {
 			found := d.check(at, one.(schema), v)
 			if len(found) == 0 {
 				return nil

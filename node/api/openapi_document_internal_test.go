@@ -194,8 +194,8 @@ func TestDocumentHasAllTypes(t *testing.T) {
 // line compares the schema of a line of a stream.
 func (c *comparison) line(at string, s schema, w spoken) {
 	c.t.Helper()
-	if any, ok := s["anyOf"].([]any); ok { // or an ibGib, of an export
-		s = any[1].(schema)
+	if anyOf, ok := s["anyOf"].([]any); ok { // or an ibGib, of an export
+		s = anyOf[1].(schema)
 	}
 	properties, _ := s["properties"].(schema)
 	for name, typ := range map[string]reflect.Type{
@@ -208,9 +208,9 @@ func (c *comparison) line(at string, s schema, w spoken) {
 		if !ok || typ == nil {
 			continue
 		}
-		if any, ok := p["anyOf"].([]any); ok {
-			c.compare(at+" "+name, any[0].(schema), w.also, false)
-			p = any[1].(schema)
+		if anyOf, ok := p["anyOf"].([]any); ok {
+			c.compare(at+" "+name, anyOf[0].(schema), w.also, false)
+			p = anyOf[1].(schema)
 		}
 		c.compare(at+" "+name, p, typ, false)
 	}

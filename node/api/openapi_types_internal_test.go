@@ -96,12 +96,12 @@ func (c *comparison) compare(at string, s schema, typ reflect.Type, null bool) {
 		}
 		return
 	}
-	if any, ok := s["anyOf"].([]any); ok && null { // of a reference and null
-		if len(any) != 2 || any[1].(schema)["type"] != "null" {
-			c.t.Errorf("%s: it may be null, the schema says %v", at, any)
+	if anyOf, ok := s["anyOf"].([]any); ok && null { // of a reference and null
+		if len(anyOf) != 2 || anyOf[1].(schema)["type"] != "null" {
+			c.t.Errorf("%s: it may be null, the schema says %v", at, anyOf)
 			return
 		}
-		s, null = any[0].(schema), false
+		s, null = anyOf[0].(schema), false
 	}
 	if typ.Kind() == reflect.Struct && !isText(typ) {
 		if want := "#/components/schemas/" + schemaName(typ); s["$ref"] != want {

@@ -198,8 +198,10 @@ func (id *Identity) next(ctx context.Context, sure bool, sign func(keystone.Sign
 	}
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if _, missing := secretfile.Look(id.secretPath(id.state.Genesis)); missing && id.secret.IsZero() {
-		return ibgib.IbGib{}, ErrNoSecret // no confirmation helps
+	if id.secret.IsZero() {
+		if _, missing := secretfile.Look(id.secretPath(id.state.Genesis)); missing {
+			return ibgib.IbGib{}, ErrNoSecret // no confirmation helps
+		}
 	}
 	if sure && !id.confirmed {
 		return ibgib.IbGib{}, ErrUnconfirmed
