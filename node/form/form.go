@@ -47,7 +47,10 @@ type Reader struct {
 
 // items are the ibGibs of a file of one form, as Reader has them.
 type items interface {
+	// Next returns the next one; io.EOF after the last. Other errors are of reading, not
+	// of what the file says.
 	Next() (Item, error)
+	// Offset returns how many bytes of the file have been read.
 	Offset() int64
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // Writer brings NDJSON, as node.Export writes it, one ibGib a line, into another form. It
-// keeps one ibGib in memory. What is read back from any of the forms
-// is exported as the same bytes again.
+// keeps one ibGib in memory. What is read back from any of the forms is exported as the
+// same bytes again.
 //
 // The raw form is a raw export of the TypeScript apps: an ibGib with the ib
 // "ibgib_export GIB" and data of contextIbGibAddr, dependencyGraphAsString and,
