@@ -95,7 +95,14 @@ func (n *Node) SetRates(rates protocol.Rates, limitLAN bool) error {
 
 // isUnlimited tells whether the rates do not hold for a remote address.
 func (n *Node) isUnlimited(remote ma.Multiaddr) bool {
-	return !n.limitLAN.Load() && n.networks.have(remote)
+	if n.limitLAN.Load() {
+		return false
+	}
+	near, err := n.networks.have(remote)
+	if err != nil {
+		n.log.Warn("interfaces not read", "error", err)
+	}
+	return near
 }
 
 // networks are those that this machine is in, its own addresses included, as they were
@@ -109,17 +116,19 @@ type networks struct {
 // networksFor is how long they are taken for current.
 const networksFor = time.Second
 
-func (x *networks) have(a ma.Multiaddr) bool {
+// have tells whether an address is in one of them. After an error the next call asks the
+// system again.
+func (x *networks) have(a ma.Multiaddr) (bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if time.Since(x.read) > networksFor {
 		subnets, err := dht.LocalSubnets(true)
 		if err != nil {
-			return false // and is asked again
+			return false, err
 		}
 		x.subnets, x.read = subnets, time.Now()
 	}
-	return x.subnets.Has(a)
+	return x.subnets.Has(a), nil
 }
 
 // managers make what enforces the limits in a host, which closes both.
