@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/form"
 )
 
 func gibCommand(c *cli) *cobra.Command {
@@ -67,33 +67,31 @@ type gibLine struct {
 // gibLines answers each line of r on w, at once where r pauses. It returns how
 // many ibGibs there were and how many were refused.
 func gibLines(ctx context.Context, r io.Reader, w io.Writer) (lines, refused int, err error) {
-	in := newLineReader(r, maxLine)
+	in := form.NewLineReader(r, form.MaxLine)
 	out := bufio.NewWriter(w)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	for {
 		if err := ctx.Err(); err != nil {
 			return lines, refused, err
 		}
-		if in.paused() {
+		if in.Paused() {
 			if err := out.Flush(); err != nil {
 				return lines, refused, err
 			}
 		}
-		text, err := in.next()
+		item, err := in.Next()
 		if err == io.EOF {
 			return lines, refused, nil
 		}
-		answer := gibLine{Line: in.line}
-		switch {
-		case errors.Is(err, errLongLine):
+		if err != nil {
+			return lines, refused, fmt.Errorf("line %d: %w", item.Line, err)
+		}
+		answer := gibLine{Line: item.Line}
+		if item.TooLong {
 			answer.Refused = ibgib.RuleTooLarge
-			answer.Detail = fmt.Sprintf("line over the limit of %d bytes", maxLine)
-		case err != nil:
-			return lines, refused, fmt.Errorf("line %d: %w", in.line, err)
-		case len(bytes.TrimSpace(text)) == 0:
-			continue
-		default:
-			answer.fill(ibgib.Gib(text))
+			answer.Detail = fmt.Sprintf("line over the limit of %d bytes", form.MaxLine)
+		} else {
+			answer.fill(ibgib.Gib(item.Text))
 		}
 		lines++
 		if answer.Refused != "" {

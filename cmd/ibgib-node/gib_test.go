@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -167,45 +166,3 @@ func TestGibStops(t *testing.T) {
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
-
-func TestLineReaderPassesOverLongLines(t *testing.T) {
-	const max = 100_000
-	long := strings.Repeat("x", max+1)
-	l := newLineReader(strings.NewReader("a\n"+long+"\n"+long[1:]+"\n\n"+long+long+"\nz"), max)
-	for i, want := range []struct {
-		text string
-		err  error
-	}{{"a", nil}, {"", errLongLine}, {long[1:], nil}, {"", nil}, {"", errLongLine}, {"z", nil}, {"", io.EOF}} {
-		text, err := l.next()
-		if string(text) != want.text || err != want.err {
-			t.Fatalf("line %d: %d bytes, %v", i+1, len(text), err)
-		}
-		if err == nil && l.line != i+1 {
-			t.Fatalf("line %d has number %d", i+1, l.line)
-		}
-	}
-}
-
-// An endless line costs no more memory than the longest line that is allowed.
-func TestGibMemoryIsBounded(t *testing.T) {
-	const max = 1 << 20
-	l := newLineReader(io.LimitReader(endless{}, 512<<20), max)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, err := l.next(); err != errLongLine {
-		t.Fatal(err)
-	}
-	runtime.ReadMemStats(&after)
-	if used := after.TotalAlloc - before.TotalAlloc; used > 10*max {
-		t.Errorf("%d bytes allocated for a line of at most %d", used, max)
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
-	}
-	return len(p), nil
-}

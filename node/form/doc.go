@@ -7,5 +7,5 @@
 // not grow with the file. What is wrong with a file is a refusal with a line, or a typed
 // error; nothing here stores anything.
 //
-// Callers: node (import, keystone files) and cmd/ibgib-node (export).
+// Callers: node (import, keystone files) and cmd/ibgib-node (export, gib).
 package form

@@ -87,7 +87,7 @@ func Open(r io.Reader) (*Reader, error) {
 
 func itemsOf(form Form, r io.Reader) items {
 	if form == NDJSON {
-		return NewLineReader(r, maxLine)
+		return NewLineReader(r, MaxLine)
 	}
 	t := newTextReader(r)
 	if mark, err := t.in.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {

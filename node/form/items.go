@@ -28,7 +28,7 @@ func (i Item) Gate() (ibgib.IbGib, *ibgib.Refusal) {
 	case i.bad != nil:
 		return ibgib.IbGib{}, i.bad
 	case i.TooLong:
-		return ibgib.IbGib{}, &ibgib.Refusal{Rule: ibgib.RuleTooLarge, Detail: fmt.Sprintf("it is longer than %d bytes", maxLine)}
+		return ibgib.IbGib{}, &ibgib.Refusal{Rule: ibgib.RuleTooLarge, Detail: fmt.Sprintf("it is longer than %d bytes", MaxLine)}
 	}
 	g, err := ibgib.Import(i.Text)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// maxLine bounds a line of an NDJSON file, in bytes: base64 of the largest
+// MaxLine bounds a line of an NDJSON file, in bytes: base64 of the largest
 // bytes payload, or the largest JSON ibGib with everything escaped, and room for
 // white space.
-const maxLine = 128 << 20
+const MaxLine = 128 << 20
 
 // LineReader reads a file of one ibGib a line. A line that is too long is skipped as
 // it is read, and uses no memory beyond the limit.
@@ -21,7 +21,7 @@ type LineReader struct {
 	bytes  int64
 }
 
-// NewLineReader returns a reader of lines of at most limit bytes.
+// NewLineReader returns a reader of lines of at most limit bytes, their ends included.
 func NewLineReader(r io.Reader, limit int) *LineReader {
 	return &LineReader{in: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
@@ -29,12 +29,19 @@ func NewLineReader(r io.Reader, limit int) *LineReader {
 // Offset returns how many bytes of the file have been read.
 func (r *LineReader) Offset() int64 { return r.bytes }
 
-// Next returns the next line that is not blank; io.EOF after the last.
+// Paused tells whether Next may have to wait for input.
+func (r *LineReader) Paused() bool {
+	b, _ := r.in.Peek(r.in.Buffered())
+	return bytes.IndexByte(b, '\n') < 0
+}
+
+// Next returns the next line that is not blank; io.EOF after the last. With another error
+// Line of the item says where it was met.
 func (r *LineReader) Next() (Item, error) {
 	for {
 		l, err := r.read()
 		if err != nil && !errors.Is(err, io.EOF) {
-			return Item{}, err
+			return Item{Line: l.Line}, err
 		}
 		if l.Line == 1 {
 			l.Text = bytes.TrimPrefix(l.Text, []byte(byteOrderMark))

@@ -21,7 +21,7 @@ type textReader struct {
 }
 
 func newTextReader(r io.Reader) *textReader {
-	return &textReader{in: bufio.NewReaderSize(r, 64<<10), limit: maxLine, line: 1}
+	return &textReader{in: bufio.NewReaderSize(r, 64<<10), limit: MaxLine, line: 1}
 }
 
 // read takes one byte.
