@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/simplelru"
 	"github.com/ipfs/go-cid"
 	kad "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	kadrecords "github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -110,19 +112,20 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dht: %w", err)
 	}
-	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), more: make(chan struct{}, 1), records: newRecords(opts.Memory.Records)}
-	bounded := messageHost{h, maxAnswer}
-	options := []kad.Option{kad.Mode(mode), kad.BucketSize(opts.BucketSize), kad.Datastore(k.records)}
+	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), more: make(chan struct{}, 1), records: newRecords(h.ID(), opts.Memory.Records)}
+	theirs := kadHost{h, maxAnswer, addrStore{h.Peerstore(), k.records, h.Network()}}
+	options := []kad.Option{kad.Mode(mode), kad.BucketSize(opts.BucketSize), kad.Datastore(k.records),
+		kad.ProviderManagerOpts(kadrecords.ProviderAddrTTL(announcedTTL), kadrecords.Cache(noCache{}))}
 	if opts.Public {
 		k.protocol = publicPrefix + kadProtocol
-		bounded.maxAnswer = maxPublicAnswer
+		theirs.maxAnswer = maxPublicAnswer
 		options = append(options, kad.AddressFilter(publicOnly),
 			kad.QueryFilter(kad.PublicQueryFilter), kad.RoutingTableFilter(kad.PublicRoutingTableFilter))
 	} else {
 		k.protocol = prefix + kadProtocol
 		options = append(options, kad.ProtocolPrefix(prefix), kad.DisableValues(), kad.AddressFilter(k.plausible))
 	}
-	if k.dht, err = kad.New(bounded, options...); err != nil {
+	if k.dht, err = kad.New(theirs, options...); err != nil {
 		return nil, fmt.Errorf("dht: start: %w", err)
 	}
 	k.provider, err = provider.New(
@@ -176,14 +179,21 @@ func (o *KadOptions) check() (kad.ModeOpt, error) {
 
 // plausible leaves out the addresses at which another machine finds only itself.
 func (k *Kad) plausible(addrs []ma.Multiaddr) []ma.Multiaddr {
-	return slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
+	return bounded(slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
 		return manet.IsIPUnspecified(a) || manet.IsIPLoopback(a) && !k.opts.Loopback
-	})
+	}))
 }
 
 func publicOnly(addrs []ma.Multiaddr) []ma.Multiaddr {
-	return ma.FilterAddrs(addrs, manet.IsPublicAddr)
+	return bounded(ma.FilterAddrs(addrs, manet.IsPublicAddr))
 }
+
+// noCache keeps no providers. The library's cache would not be bounded for each key, and
+// would know those that there was no room for.
+type noCache struct{ lru.LRUCache }
+
+func (noCache) Add(any, any) bool   { return false }
+func (noCache) Get(any) (any, bool) { return nil, false }
 
 // Close ends the part that the host takes, and waits for all that was started. What
 // others keep of the node's announcements stays there, for at most 48 hours.

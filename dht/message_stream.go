@@ -1,14 +1,10 @@
 package dht
 
 import (
-	"context"
 	"fmt"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 // The library makes room for a message as soon as its length has come, up to 4 MiB, and
@@ -27,25 +23,6 @@ const (
 	// messageTime is how long a message may take from its first byte to its last.
 	messageTime = 10 * time.Second
 )
-
-// messageHost is a host as the library sees it, which bounds the messages that it reads
-// and counts what it writes.
-type messageHost struct {
-	host.Host
-	maxAnswer uint64
-}
-
-func (h messageHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
-	h.Host.SetStreamHandler(id, func(s network.Stream) { handle(&messageStream{Stream: s, max: maxRequest}) })
-}
-
-func (h messageHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
-	s, err := h.Host.NewStream(ctx, p, ids...)
-	if err != nil {
-		return nil, err
-	}
-	return &messageStream{Stream: s, max: h.maxAnswer}, nil
-}
 
 // messageStream is a stream of messages, each after its length as a varint. It refuses
 // those that are longer than max, and counts the others as memory of the stream while

@@ -3,8 +3,11 @@ package node
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,8 +15,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ibgib/ibgib-node/dht"
+	"github.com/ibgib/ibgib-node/ibgib"
 )
 
 const kadID = "/ibgib/kad/1.0.0"
@@ -115,4 +122,106 @@ func collected() int64 {
 	runtime.GC()
 	runtime.GC() // what a pool holds goes with the second one
 	return liveHeap()
+}
+
+// Strangers fill what a DHT server keeps: what others have announced, and announce then,
+// is found all the same.
+func TestHostileDHTRecords(t *testing.T) {
+	boot, way := bootstrapNode(t)
+	info := infoOf(t, boot)
+	way.DHT = dht.ModeClient
+	a, b := wideNode(t, t.TempDir(), Mesh{Secret: meshSecret}, way), wideNode(t, t.TempDir(), Mesh{Secret: otherSecret}, way)
+	addr := multiaddr.StringCast("/ip4/127.0.0.1/tcp/9").Bytes()
+	announce := func(records int) {
+		x := newAnnouncer(t, info)
+		for range records {
+			x.add(t, randomKey(t), addr)
+		}
+		x.flush(t)
+		if err := x.host.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Each time others announce 300 records in between, so none is found before it is stored.
+	isFound := func(tjp ibgib.Addr) {
+		t.Helper()
+		eventually(t, "what is announced is found", func() bool {
+			announce(300)
+			list, err := b.Find(t.Context(), tjp)
+			return err == nil && slices.ContainsFunc(list, func(x Provider) bool { return x.PeerID == a.PeerID().String() })
+		})
+	}
+	provide := func(ib string) ibgib.Addr {
+		tjp := writeNote(t, a, ib)
+		if _, err := a.Provide(t.Context(), tjp); err != nil {
+			t.Fatal(err)
+		}
+		return tjp
+	}
+	first := provide("first")
+	isFound(first)
+	for range 26 {
+		announce(2000)
+	}
+	if s := boot.wide.Load().kad.State(); s.Records+s.Dropped < 50_000 || s.Dropped == 0 {
+		t.Fatalf("the strangers have not filled the records: %+v", s)
+	}
+	isFound(first)
+	second := provide("second")
+	isFound(second)
+	for range 3 {
+		announce(2000)
+		isFound(first)
+		isFound(second)
+	}
+}
+
+// What strangers tell of where they are stays bounded, in announcements of the DHT and
+// in what they tell each node that they connect to.
+func TestHostileAddresses(t *testing.T) {
+	boot, _ := bootstrapNode(t)
+	info := infoOf(t, boot)
+	const strangers = 40
+	// grown is what the heap grows by for each of the strangers, who live in this process
+	// too, when they announce some addresses.
+	grown := func(addrs func(stranger int) [][]byte) int64 {
+		before := collected()
+		for i := range strangers {
+			x := newAnnouncer(t, info)
+			for _, a := range addrs(i) {
+				x.add(t, randomKey(t), a)
+			}
+			all := addrs(i)
+			x.add(t, randomKey(t), all[:min(len(all), (30<<10)/len(all[0]))]...)
+			x.flush(t)
+			if got := len(boot.host.Peerstore().Addrs(x.host.ID())); got > 8 {
+				t.Fatalf("%d addresses of a stranger are in the peerstore", got)
+			}
+			if err := x.host.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the strangers are gone", func() bool { return len(boot.host.Network().Peers()) == 0 })
+		return (collected() - before) / strangers
+	}
+	usual := grown(func(i int) [][]byte {
+		return [][]byte{multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.1.%d/tcp/1", i)).Bytes()}
+	})
+	many := grown(func(i int) (list [][]byte) {
+		for j := range 400 {
+			list = append(list, multiaddr.StringCast(fmt.Sprintf("/ip4/127.1.%d.%d/tcp/%d", i, j%256, 1+j)).Bytes())
+		}
+		return list
+	})
+	long := grown(func(i int) (list [][]byte) {
+		for j := range 64 {
+			name := strings.Repeat(string(rune('a'+i%26)), 7900) + string(rune('a'+j%26)) + string(rune('a'+j/26))
+			list = append(list, multiaddr.StringCast("/dns4/"+name+"/tcp/1").Bytes())
+		}
+		return list
+	})
+	// A record has some 300 bytes.
+	if many-usual > 256<<10 || long-usual > 64<<10 {
+		t.Errorf("of each stranger stay %d KiB, with many addresses %d, with long ones %d", usual>>10, many>>10, long>>10)
+	}
 }
