@@ -26,17 +26,23 @@ const (
 	announcedTTL = 24*time.Hour + time.Second
 )
 
-// bounded leaves out what is too long, and what is too much.
-func bounded(addrs []ma.Multiaddr) []ma.Multiaddr {
+// Bounded leaves out of what a stranger says of his addresses those that are longer than
+// any of use, and what is more than so many or so many bytes in all.
+func Bounded(addrs []ma.Multiaddr, most, bytes int) []ma.Multiaddr {
 	var list []ma.Multiaddr
-	size := 0
 	for _, a := range addrs {
 		n := len(a.Bytes())
-		if n <= maxAddrBytes && size+n <= maxAddrsBytes && len(list) < maxAddrs {
-			list, size = append(list, a), size+n
+		if n <= maxAddrBytes && n <= bytes && len(list) < most {
+			list = append(list, a)
+			bytes -= n
 		}
 	}
 	return list
+}
+
+// bounded leaves out what is too long, and what is too much.
+func bounded(addrs []ma.Multiaddr) []ma.Multiaddr {
+	return Bounded(addrs, maxAddrs, maxAddrsBytes)
 }
 
 // addrStore is the peerstore as the library sees it. What came with announcements is

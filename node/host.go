@@ -47,9 +47,14 @@ func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, 
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
+	peers, err := newPeerstore()
+	if err != nil {
+		return nil, fmt.Errorf("host: %w", errors.Join(err, conns.Close(), resources.Close()))
+	}
 	h, err := libp2p.New(slices.Concat(reach.options(onlyLoopback(listen)), webOptions(listen), []libp2p.Option{
 		libp2p.Identity(id.key),
 		libp2p.UserAgent(userAgent),
+		libp2p.Peerstore(peers),
 		// With shared ports a second node on a taken port would get some of the
 		// first one's connections instead of an error.
 		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
@@ -61,7 +66,7 @@ func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, 
 		libp2p.DisableMetrics(),
 	})...)
 	if err != nil {
-		return nil, fmt.Errorf("host: %w", errors.Join(err, conns.Close(), resources.Close()))
+		return nil, fmt.Errorf("host: %w", errors.Join(err, peers.Close(), conns.Close(), resources.Close()))
 	}
 	h.Network().Notify(s)
 	return h, nil
