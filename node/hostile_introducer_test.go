@@ -47,8 +47,8 @@ func TestSharesBeforeTheProof(t *testing.T) {
 	if len(n.shares.offerList()) > 0 {
 		t.Error("what an unproved peer names is listed as an offer")
 	}
-	if own.Code != absent.Code {
-		t.Error("an unproved peer tells a share of its own from none")
+	if own.Code != saga.CodeUntrusted || own.Code != absent.Code || own.Text != absent.Text {
+		t.Errorf("an unproved peer tells a share of its own from none: %v, %v", own, absent)
 	}
 }
 

@@ -5,10 +5,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,101 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
 )
-
-// check returns what is wrong with a JSON value by a schema. It knows what openapi.yaml
-// uses, and takes no member that the schema does not list.
-func (d *document) check(at string, s schema, v any) (wrong []string) {
-	say := func(format string, args ...any) { wrong = append(wrong, at+": "+fmt.Sprintf(format, args...)) }
-	s = d.resolve(s)
-	if anyOf, ok := s["anyOf"].([]any); ok {
-		for _, one := range anyOf {
-			found := d.check(at, one.(schema), v)
-			if len(found) == 0 {
-				return nil
-			}
-			wrong = append(wrong, found...)
-		}
-		return wrong
-	}
-	if s["type"] == nil {
-		return nil // any JSON
-	}
-	types := asStrings(s["type"])
-	if one, ok := s["type"].(string); ok {
-		types = []string{one}
-	}
-	if kind := jsonKind(v); !slices.Contains(types, kind) && (kind != "integer" || !slices.Contains(types, "number")) {
-		say("is %s, want %v", kind, types)
-		return wrong
-	}
-	switch v := v.(type) {
-	case string:
-		if one, ok := s["oneOf"].([]any); ok && !slices.ContainsFunc(one, func(c any) bool { return c.(schema)["const"] == v }) {
-			say("%q is not among %v", v, one)
-		}
-		if list := asStrings(s["enum"]); list != nil && !slices.Contains(list, v) {
-			say("%q is not among %q", v, list)
-		}
-		if _, err := time.Parse(time.RFC3339Nano, v); s["format"] == "date-time" && err != nil {
-			say("%v", err)
-		}
-	case float64:
-		if least, ok := s["minimum"].(int); ok && v < float64(least) {
-			say("%v is less than %d", v, least)
-		}
-	case []any:
-		for i, item := range v {
-			wrong = append(wrong, d.check(fmt.Sprintf("%s[%d]", at, i), s["items"].(schema), item)...)
-		}
-	case schema:
-		for _, name := range asStrings(s["required"]) {
-			if _, ok := v[name]; !ok {
-				say("%s is not there", name)
-			}
-		}
-		properties, _ := s["properties"].(schema)
-		for name, member := range v {
-			of, ok := properties[name].(schema)
-			if !ok {
-				of, ok = s["additionalProperties"].(schema)
-			}
-			if !ok {
-				say("has %s, which the schema does not list", name)
-				continue
-			}
-			wrong = append(wrong, d.check(at+"."+name, of, member)...)
-		}
-		if least, ok := s["minProperties"].(int); ok && len(v) < least {
-			say("is empty")
-		}
-		if most, ok := s["maxProperties"].(int); ok && len(v) > most {
-			say("has %d members, at most %d", len(v), most)
-		}
-	}
-	return wrong
-}
-
-func jsonKind(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "boolean"
-	case string:
-		return "string"
-	case float64:
-		if v == math.Trunc(v) {
-			return "integer"
-		}
-		return "number"
-	case []any:
-		return "array"
-	default:
-		return "object"
-	}
-}
 
 // asker asks a node and holds each answer against the document.
 type asker struct {
@@ -121,9 +27,11 @@ type asker struct {
 	seen map[string]bool // endpoints that have answered well
 }
 
-func newAsker(t *testing.T) *asker {
+// newAsker starts a node that listens on loopback only.
+func newAsker(t *testing.T, c node.Config) *asker {
 	t.Helper()
-	n, err := node.Open(node.Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	c.Data, c.Listen = t.TempDir(), []string{"/ip4/127.0.0.1/tcp/0"}
+	n, err := node.Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +45,9 @@ func newAsker(t *testing.T) *asker {
 	}
 	return &asker{t: t, doc: readDocument(t), n: n, http: http.Client{Transport: inProcess{Handler(n, Options{Version: "v-test"})}}, seen: make(map[string]bool)}
 }
+
+// quiet is a node that syncs only when it is told to.
+var quiet = node.Config{Live: node.Live{Off: true}}
 
 // ask sends a request and returns the answer, or the last line of it, as JSON values.
 // query is name, value, name, value...
@@ -219,7 +130,7 @@ func jsonOf(pairs ...string) string {
 
 // TestAnswersAreAsDescribed asks two connected nodes.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	a, b := newAsker(t), newAsker(t)
+	a, b := newAsker(t, node.Config{}), newAsker(t, node.Config{})
 	ok := http.StatusOK
 	for _, e := range []string{
 		"GET /version", "GET /id", "GET /keystones", "GET /keystone", "GET /keystone/verify", "GET /keystone/frames", "GET /peers",
@@ -308,8 +219,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 }
 
-// unasked are endpoints that have tests of their own, or need a DHT, a timeline that has
-// diverged or a keystone in dispute.
+// unasked are endpoints that other tests ask, but for keystone/settle, which needs a
+// keystone in dispute.
 var unasked = []string{
 	"GET /openapi.yaml", "GET /events",
 	"GET /find", "POST /provide", "POST /unprovide", "POST /fetch",
@@ -317,9 +228,84 @@ var unasked = []string{
 	"POST /keystone/settle", "POST /keystone/import",
 }
 
+// TestConflictsAreAsDescribed lets two nodes, which sync when they are told to, change the
+// same timeline.
+func TestConflictsAreAsDescribed(t *testing.T) {
+	a, b := newAsker(t, quiet), newAsker(t, quiet)
+	ok := http.StatusOK
+	b.ask("POST /invite/accept", jsonOf("invite", text(a.ask("POST /invite", "{}", ok), "invite")), ok)
+	tjp := text(a.ask("POST /timelines/create", `{"options":{"ib":"note","data":{"text":"one"}}}`, ok), "addr")
+	sync := jsonOf("addr", b.n.Identity().Addrs[0], "strategy", "manual")
+	a.ask("POST /sync", sync, ok)
+	for i, x := range []*asker{a, b} {
+		x.ask("POST /timelines/mut8", `{"addr":"`+tjp+`","options":{"dataToAddOrPatch":{"text":"by `+string(rune('a'+i))+`"}}}`, ok)
+	}
+	result := a.ask("POST /sync", sync, ok)
+	if list, _ := result.(schema)["result"].(schema)["conflicts"].([]any); len(list) != 1 {
+		t.Fatalf("synced %v, want a conflict", result)
+	}
+	a.ask("GET /conflicts", "", ok)
+	shown := a.ask("GET /conflicts/show", "", ok, "addr", tjp)
+	head := text(shown.(schema)["branches"].([]any)[0], "head")
+	if pinned := a.ask("POST /conflicts/pin", jsonOf("addr", tjp, "head", head), ok); text(pinned, "latest") != head {
+		t.Errorf("pinned %v, want %s", pinned, head)
+	}
+	a.ask("POST /conflicts/unpin", jsonOf("addr", tjp), ok)
+	a.ask("POST /conflicts/resolve", jsonOf("addr", tjp, "keep", head), ok)
+	if left := a.ask("GET /conflicts", "", ok); left.(schema)["result"].(schema)["count"] != 0.0 {
+		t.Errorf("conflicts that are left: %v", left)
+	}
+}
+
+// TestFetchIsAsDescribed fetches from a bootstrap node what it has made public, and finds it
+// in the DHT.
+func TestFetchIsAsDescribed(t *testing.T) {
+	b := newAsker(t, node.Config{Reach: node.Reach{Role: node.RoleBootstrap}})
+	a := newAsker(t, node.Config{Reach: node.Reach{Bootstrap: b.n.Identity().Addrs}})
+	ok := http.StatusOK
+	tjp := text(b.ask("POST /timelines/create", `{"options":{"ib":"note"}}`, ok), "addr")
+	b.ask("POST /provide", jsonOf("addr", tjp), ok)
+	b.ask("GET /provide", "", ok)
+	fetched := a.ask("POST /fetch", `{"addr":"`+tjp+`","from":["`+b.n.Identity().Addrs[0]+`"]}`, ok)
+	if n, _ := fetched.(schema)["result"].(schema)["ibGibs"].(float64); n == 0 {
+		t.Errorf("fetched %v", fetched)
+	}
+	addr, err := ibgib.ParseAddr(tjp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := time.After(time.Minute)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for found, err := a.n.Find(t.Context(), addr); len(found) == 0; found, err = a.n.Find(t.Context(), addr) {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("nobody found within a minute: %v", err)
+		}
+	}
+	a.ask("GET /find", "", ok, "addr", tjp)
+	b.ask("POST /unprovide", jsonOf("addr", tjp), ok)
+}
+
+// TestImportOfAKeystoneIsAsDescribed imports the keystone of another node.
+func TestImportOfAKeystoneIsAsDescribed(t *testing.T) {
+	a, b := newAsker(t, quiet), newAsker(t, quiet)
+	var file []byte
+	for g, err := range b.n.KeystoneFrames(t.Context(), ibgib.Addr{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = append(g.AppendJSON(file), '\n')
+	}
+	if got := a.ask("POST /keystone/import", string(file), http.StatusOK); text(got, "result", "genesis") == "" {
+		t.Errorf("imported %v", got)
+	}
+}
+
 // TestFailuresAreAsDescribed makes requests fail in several ways.
 func TestFailuresAreAsDescribed(t *testing.T) {
-	a := newAsker(t)
+	a := newAsker(t, node.Config{})
 	nowhere := "nothing^" + strings.Repeat("A", 64)
 	for _, c := range []struct {
 		endpoint, body string
@@ -366,7 +352,7 @@ func TestFailuresAreAsDescribed(t *testing.T) {
 
 // TestEventsAreAsDescribed reads the events of a change.
 func TestEventsAreAsDescribed(t *testing.T) {
-	a := newAsker(t)
+	a := newAsker(t, node.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+prefix+"/events", nil)
@@ -398,7 +384,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 }
 
 func TestDocumentIsServed(t *testing.T) {
-	a := newAsker(t)
+	a := newAsker(t, node.Config{})
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://node"+prefix+"/openapi.yaml", nil)
 	if err != nil {
 		t.Fatal(err)
