@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -86,6 +87,7 @@ type Kad struct {
 	opts     KadOptions
 	protocol protocol.ID
 	records  *records
+	filter   func([]ma.Multiaddr) []ma.Multiaddr // of addresses that are told and believed
 	dht      *kad.IpfsDHT
 	provider *provider.SweepingProvider
 
@@ -119,12 +121,15 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 	if opts.Public {
 		k.protocol = publicPrefix + kadProtocol
 		theirs.maxAnswer = maxPublicAnswer
-		options = append(options, kad.AddressFilter(publicOnly),
+		k.filter = publicOnly
+		options = append(options,
 			kad.QueryFilter(kad.PublicQueryFilter), kad.RoutingTableFilter(kad.PublicRoutingTableFilter))
 	} else {
 		k.protocol = prefix + kadProtocol
-		options = append(options, kad.ProtocolPrefix(prefix), kad.DisableValues(), kad.AddressFilter(k.plausible))
+		k.filter = k.plausible
+		options = append(options, kad.ProtocolPrefix(prefix), kad.DisableValues())
 	}
+	options = append(options, kad.AddressFilter(k.filter))
 	if k.dht, err = kad.New(theirs, options...); err != nil {
 		return nil, fmt.Errorf("dht: start: %w", err)
 	}
@@ -177,10 +182,15 @@ func (o *KadOptions) check() (kad.ModeOpt, error) {
 	return 0, fmt.Errorf("mode %q is not known: auto, client or server", o.Mode)
 }
 
-// plausible leaves out the addresses at which another machine finds only itself.
+// plausible leaves out the addresses at which another machine finds only itself, or
+// something that is no node: what is on its link may not be on this one.
 func (k *Kad) plausible(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return bounded(slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
-		return manet.IsIPUnspecified(a) || manet.IsIPLoopback(a) && !k.opts.Loopback
+		ip, err := manet.ToIP(a)
+		if err != nil {
+			return false
+		}
+		return ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.Equal(net.IPv4bcast) || ip.IsLoopback() && !k.opts.Loopback
 	}))
 }
 
@@ -279,6 +289,7 @@ func (k *Kad) FindProviders(ctx context.Context, key cid.Cid) iter.Seq[peer.Addr
 			}
 		}()
 		for info := range found {
+			info.Addrs = k.filter(info.Addrs) // the library passes on what it was told
 			if info.ID != k.host.ID() && !yield(info) {
 				return
 			}

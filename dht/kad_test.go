@@ -1,11 +1,14 @@
 package dht_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -22,6 +25,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -379,5 +383,75 @@ func TestRendezvousKey(t *testing.T) {
 			t.Errorf("mesh and tag %q have the same key as %q", from, before)
 		}
 		seen[key] = fmt.Sprint(from)
+	}
+}
+
+// Of the addresses that an answer has, only those are handed out that may be those of
+// another node, and not too many.
+func TestKadAddressesOfAnswers(t *testing.T) {
+	key := timelineKey(t, "answered")
+	provider, err := peer.IDFromPublicKey(newKey(t).GetPublic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := &kadpb.Message_Peer{Id: []byte(provider)}
+	for _, text := range []string{
+		"/ip4/127.0.0.1/tcp/22", "/ip6/::1/tcp/22", "/ip4/0.0.0.0/tcp/22", "/ip4/169.254.169.254/tcp/80", "/ip6/fe80::1/tcp/22",
+		"/ip4/224.0.0.251/udp/5353/quic-v1", "/ip6/ff02::1/udp/1/quic-v1", "/ip4/255.255.255.255/udp/9/quic-v1", "/ip4/127.0.0.1/udp/53/quic-v1",
+		"/ip4/198.51.100.1/tcp/4001",
+	} {
+		claim.Addrs = append(claim.Addrs, multiaddr.StringCast(text).Bytes())
+	}
+	for port := range 200 {
+		claim.Addrs = append(claim.Addrs, multiaddr.StringCast(fmt.Sprintf("/ip4/198.51.100.1/tcp/%d", 10000+port)).Bytes())
+	}
+	liar := newKadHost(t, newKey(t), anyPort)
+	liar.SetStreamHandler(kadID, func(s network.Stream) {
+		defer s.Close()
+		for r := bufio.NewReader(s); ; {
+			size, err := binary.ReadUvarint(r)
+			if err != nil {
+				return
+			}
+			b := make([]byte, size)
+			if _, err := io.ReadFull(r, b); err != nil {
+				return
+			}
+			var m kadpb.Message
+			if proto.Unmarshal(b, &m) != nil {
+				return
+			}
+			if m.Type == kadpb.Message_GET_PROVIDERS {
+				m.ProviderPeers = []*kadpb.Message_Peer{claim}
+			}
+			if _, err := s.Write(message(t, &m)); err != nil {
+				return
+			}
+		}
+	})
+	opts := smallDHT(dht.ModeClient, infoOf(liar))
+	opts.Loopback = false
+	k := startKad(t, newKadHost(t, newKey(t), anyPort), opts)
+	eventually(t, "the provider is found", func(ctx context.Context) bool {
+		for info := range k.FindProviders(ctx, key) {
+			if info.ID != provider {
+				continue
+			}
+			if len(info.Addrs) == 0 || len(info.Addrs) > 32 {
+				t.Errorf("%d addresses are handed out", len(info.Addrs))
+			}
+			for _, a := range info.Addrs {
+				if ip, _ := a.ValueForProtocol(multiaddr.P_IP4); ip != "198.51.100.1" {
+					t.Errorf("the address %s is handed out", a)
+				}
+			}
+			return true
+		}
+		return false
+	})
+	for _, a := range k.host.Peerstore().Addrs(provider) {
+		if ip, _ := a.ValueForProtocol(multiaddr.P_IP4); ip != "198.51.100.1" {
+			t.Errorf("the address %s is remembered", a)
+		}
 	}
 }

@@ -285,7 +285,10 @@ func (s *search) listen(ctx context.Context, on []net.Interface, kind zeroconf.I
 				<-ctx.Done()
 				continue
 			}
-			s.take(ctx, e.Text)
+			texts := e.Text
+			// The library remembers the entry, but needs nothing of this any more.
+			e.Text, e.AddrIPv4, e.AddrIPv6 = nil, nil, nil
+			s.take(ctx, texts)
 		case err := <-ended:
 			return err
 		}

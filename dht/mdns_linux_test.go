@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,6 +36,10 @@ func TestMain(m *testing.M) {
 		tellSizes()
 	case "flood":
 		flood()
+	case "shout":
+		shout()
+	case "listen":
+		listen()
 	case "deaf":
 		deaf()
 	default:
@@ -48,7 +53,7 @@ type said struct {
 	Found  string   // a peer
 	Addrs  []string // of it
 	Report string   // how the search goes
-	Size   int      // of a packet
+	Size   int      // of a packet, or of the heap in KiB
 }
 
 func tell(s said) {
@@ -106,6 +111,90 @@ func flood() {
 	}
 	tell(said{ID: "ready"})
 	select {}
+}
+
+// shouted is how many peers shout announces.
+const shouted = 900
+
+// shout announces peers that do not exist, each in a packet of 60 KiB, again and again
+// until it is killed.
+func shout() {
+	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 77, 0, 1)}, &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353})
+	if err != nil {
+		panic(err)
+	}
+	var packets [][]byte
+	for i := range shouted {
+		_, key, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		id, err := peer.IDFromPublicKey(key)
+		if err != nil {
+			panic(err)
+		}
+		texts := []string{fmt.Sprintf("dnsaddr=/ip4/10.77.0.1/tcp/1/p2p/%s", id)}
+		for range 240 {
+			texts = append(texts, strings.Repeat("x", 250))
+		}
+		packets = append(packets, announcement(fmt.Sprint("p", i), texts))
+	}
+	tell(said{ID: "ready"})
+	for tick := time.Tick(time.Millisecond); ; {
+		for _, b := range packets {
+			<-tick
+			_, _ = conn.Write(b)
+		}
+	}
+}
+
+// announcement returns a packet of mDNS: a name with its texts.
+func announcement(name string, texts []string) []byte {
+	domain := func(name string) (b []byte) {
+		for label := range strings.SplitSeq(name, ".") {
+			b = append(append(b, byte(len(label))), label...)
+		}
+		return append(b, 0)
+	}
+	b := []byte{0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0} // an answer of four records
+	add := func(name string, kind uint16, data []byte) {
+		b = append(b, domain(name)...)
+		b = binary.BigEndian.AppendUint16(b, kind)
+		b = binary.BigEndian.AppendUint16(b, 1)
+		b = binary.BigEndian.AppendUint32(b, 3600)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
+		b = append(b, data...)
+	}
+	var text []byte
+	for _, t := range texts {
+		text = append(append(text, byte(len(t))), t...)
+	}
+	const ptr, txt, srv, a = 12, 16, 33, 1
+	full := name + "." + service + ".local"
+	add(service+".local", ptr, domain(full))
+	add(full, srv, append([]byte{0, 0, 0, 0, 0, 1}, domain("h.local")...))
+	add(full, txt, text)
+	add("h.local", a, []byte{10, 77, 0, 1})
+	return b
+}
+
+// listen searches until it has found all that shout announces, and then tells how much
+// the heap has grown.
+func listen() {
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/0.0.0.0/tcp/4200"), libp2p.DisableRelay())
+	if err != nil {
+		panic(err)
+	}
+	before := liveHeap()
+	m := dht.StartMDNS(context.Background(), h, service, dht.MDNSOptions{})
+	tell(said{ID: h.ID().String()})
+	for found := make(map[peer.ID]bool); len(found) < shouted; {
+		found[(<-m.Found()).ID] = true
+	}
+	tell(said{Size: int((liveHeap() - before) >> 10)})
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	m.Close()
+	h.Close()
 }
 
 // deaf searches, takes nothing of what is found, and ends when it is told to.
@@ -184,7 +273,7 @@ func start(t *testing.T, on *netlab.Machine, task string) *seeker {
 	}()
 	t.Cleanup(func() {
 		in.Close()
-		if task == "sizes" || task == "flood" {
+		if task == "sizes" || task == "flood" || task == "shout" {
 			cmd.Process.Kill()
 			cmd.Wait()
 			return
@@ -311,4 +400,19 @@ func TestMoreThanIsTaken(t *testing.T) {
 	victim.Plug(lan, "10.77.0.2/24")
 	start(t, hostile, "flood")
 	start(t, victim, "deaf").reports(t, "full")
+}
+
+// Long announcements do not stay in memory.
+func TestLongAnnouncements(t *testing.T) {
+	lab := netlab.New(t)
+	lan := lab.Bridge("lan")
+	hostile, victim := lab.Machine("hostile"), lab.Machine("victim")
+	hostile.Plug(lan, "10.77.0.1/24")
+	victim.Plug(lan, "10.77.0.2/24")
+	start(t, hostile, "shout")
+	grown := start(t, victim, "listen").await(t, "end of the search", func(l said) bool { return l.Size != 0 }).Size
+	t.Logf("%d announcements of 60 KiB have the heap grow by %d KiB", shouted, grown)
+	if grown > 20<<10 {
+		t.Errorf("%d announcements of 60 KiB have the heap grow by %d KiB", shouted, grown)
+	}
 }
