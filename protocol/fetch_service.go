@@ -22,14 +22,15 @@ const (
 	maxStrangerFetches  = 8  // streams of all peers that are not trusted
 	maxFetchesPerOrigin = 2  // of these, from one IP address (IPv6: /64)
 	maxTrustedFetches   = 16 // of all trusted peers
+	maxFetchesPerPeer   = 8  // of these, of one: as many as a node runs at the same time
 	// maxFetchTime ends a stream; who wants more opens another one.
 	maxFetchTime = 10 * time.Minute
 	// fetchIdle is how long a peer may take until its next question begins.
 	fetchIdle = 20 * time.Second
 
-	// Strangers get so many bytes a second: each peer, and all together.
-	strangerPeerRate = 4 << 20
-	strangerRate     = 16 << 20
+	// Strangers get so many bytes a second: those of one origin, and all together.
+	strangerOriginRate = 4 << 20
+	strangerRate       = 16 << 20
 	// A question counts as so many bytes beside its answer, and so does each block
 	// that it asks for: they cost reads even if nothing comes of them.
 	questionCost = 4 << 10
@@ -101,7 +102,7 @@ func ServeFetch(ctx context.Context, h host.Host, handlers FetchHandlers, opts O
 	ctx, cancel := context.WithCancel(ctx)
 	s := &FetchService{
 		host: h, handlers: handlers, opts: opts, cancel: cancel,
-		rates:   NewThrottle(Rates{Upload: strangerRate, PeerUpload: strangerPeerRate}, nil),
+		rates:   NewThrottle(Rates{Upload: strangerRate, PeerUpload: strangerOriginRate}, nil),
 		streams: make(map[network.Stream]fetchPlace),
 	}
 	h.SetStreamHandler(FetchID, func(stream network.Stream) { s.serve(ctx, stream) })
@@ -150,7 +151,7 @@ func (s *FetchService) serve(ctx context.Context, stream network.Stream) {
 	conn.limit(MaxHello)
 	var valve *valve
 	if place.stranger {
-		valve = s.rates.join(p)
+		valve = s.rates.join(place.origin.String())
 		defer valve.close()
 	}
 	if err := s.answerAll(ctx, conn, valve); err != nil {
@@ -165,16 +166,25 @@ func (s *FetchService) serve(ctx context.Context, stream network.Stream) {
 func (s *FetchService) enter(stream network.Stream, place fetchPlace) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	alike, here := 0, 0
-	for _, other := range s.streams {
-		if other.stranger == place.stranger {
-			alike++
-			if other.origin == place.origin {
-				here++
-			}
+	alike, here, own := 0, 0, 0
+	for open, other := range s.streams {
+		if other.stranger != place.stranger {
+			continue
+		}
+		alike++
+		if other.origin == place.origin {
+			here++
+		}
+		if open.Conn().RemotePeer() == stream.Conn().RemotePeer() {
+			own++
 		}
 	}
-	if s.closed || place.stranger && (alike >= maxStrangerFetches || here >= maxFetchesPerOrigin) || alike >= maxTrustedFetches {
+	switch {
+	case s.closed:
+		return false
+	case place.stranger && (alike >= maxStrangerFetches || here >= maxFetchesPerOrigin):
+		return false
+	case !place.stranger && (alike >= maxTrustedFetches || own >= maxFetchesPerPeer):
 		return false
 	}
 	s.streams[stream] = place

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -87,6 +88,54 @@ func TestFetch(t *testing.T) {
 	reply, err = f.Ask(t.Context(), []ibgib.Hash{large.Hash()}, true, nil)
 	if err != nil || len(reply.Blocks) != 1 || reply.Blocks[0].Size() != large.Size() || len(reply.Ahead) != 1 || reply.Bytes < large.Size() {
 		t.Errorf("in chunks: %d blocks, %v", len(reply.Blocks), err)
+	}
+}
+
+// Strangers from one address share what one gets a second, also one after the other, on
+// streams and with peer ids of their own.
+func TestFetchesOfStrangersAreSlowedDown(t *testing.T) {
+	server := newHost(t, transports[0].listen)
+	large, err := ibgib.NewBytes("large", make([]byte, 3<<20), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveBag(t, server, false, large)
+	began := time.Now()
+	same := newHost(t, transports[0].listen)
+	for _, from := range []host.Host{same, same, newHost(t, transports[0].listen), newHost(t, transports[0].listen)} {
+		f := openFetch(t, from, server)
+		if reply, err := f.Ask(t.Context(), []ibgib.Hash{large.Hash()}, false, nil); err != nil || len(reply.Blocks) != 1 {
+			t.Fatalf("%+v, %v", reply, err)
+		}
+		f.Abort()
+	}
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("12 MiB, of which 4 go at once and 4 more a second, took %s", took)
+	}
+}
+
+// One trusted peer does not take the places of another.
+func TestFetchesOfATrustedPeerAreBounded(t *testing.T) {
+	server, greedy := newHost(t, transports[0].listen), newHost(t, transports[0].listen)
+	serveBag(t, server, true)
+	ask := func(from host.Host) error {
+		t.Helper()
+		_, err := openFetch(t, from, server).Ask(t.Context(), []ibgib.Hash{fill('x')}, false, nil)
+		return err
+	}
+	for i := range 8 {
+		if err := ask(greedy); err != nil {
+			t.Errorf("stream %d: %v", i, err)
+		}
+	}
+	for range 20 {
+		var e *saga.Error
+		if err := ask(greedy); !errors.As(err, &e) || e.Code != saga.CodeUnreachable {
+			t.Errorf("one more: %v", err)
+		}
+	}
+	if err := ask(newHost(t, transports[0].listen)); err != nil {
+		t.Errorf("another peer: %v", err)
 	}
 }
 

@@ -2,11 +2,11 @@ package protocol
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/time/rate"
 )
@@ -27,19 +27,34 @@ type Rates struct {
 }
 
 // Throttle slows the connections of a node down to rates. A second's worth, or
-// the longest message if that is more, may go at once after a pause. Its methods
-// are safe for concurrent use.
+// the longest message if that is more, may go at once after a pause; a pause is no
+// shorter for connections that have been closed meanwhile. Its methods are safe for
+// concurrent use.
 type Throttle struct {
 	exempt func(remote ma.Multiaddr) bool
 
 	mu    sync.Mutex
 	rates Rates
 	all   flow
-	peers map[peer.ID]*peerFlow
+	peers map[string]*peerFlow // by peer id, or whatever else join is given
+	tidy  int                  // of peers: then those that have had their pause are removed
 }
+
+// minTidy is how many peers are remembered before it is looked for which need not be.
+const minTidy = 64
 
 // flow has the limits of both directions; nil is none.
 type flow struct{ up, down *rate.Limiter }
+
+// isFull tells whether as much may go at once as after any pause.
+func (f *flow) isFull() bool {
+	for _, l := range []*rate.Limiter{f.up, f.down} {
+		if l != nil && l.Tokens() < float64(l.Burst()) {
+			return false
+		}
+	}
+	return true
+}
 
 type peerFlow struct {
 	flow
@@ -49,7 +64,7 @@ type peerFlow struct {
 // NewThrottle makes a Throttle. Connections whose remote address is exempt when
 // they begin are not slowed down; exempt may be nil.
 func NewThrottle(rates Rates, exempt func(remote ma.Multiaddr) bool) *Throttle {
-	t := &Throttle{exempt: exempt, peers: make(map[peer.ID]*peerFlow)}
+	t := &Throttle{exempt: exempt, peers: make(map[string]*peerFlow), tidy: minTidy}
 	t.SetRates(rates)
 	return t
 }
@@ -91,20 +106,25 @@ func (t *Throttle) open(c network.Conn) *valve {
 	if t == nil || t.exempt != nil && t.exempt(c.RemoteMultiaddr()) {
 		return nil
 	}
-	return t.join(c.RemotePeer())
+	return t.join(string(c.RemotePeer()))
 }
 
-func (t *Throttle) join(id peer.ID) *valve {
+// join returns the part of one more connection of those that share the rates of a peer.
+func (t *Throttle) join(key string) *valve {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.peers[id]
+	p := t.peers[key]
 	if p == nil {
+		if len(t.peers) >= t.tidy {
+			maps.DeleteFunc(t.peers, func(_ string, p *peerFlow) bool { return p.conns == 0 && p.isFull() })
+			t.tidy = max(minTidy, 2*len(t.peers))
+		}
 		p = new(peerFlow)
 		p.set(t.rates.PeerUpload, t.rates.PeerDownload)
-		t.peers[id] = p
+		t.peers[key] = p
 	}
 	p.conns++
-	return &valve{throttle: t, all: &t.all, peer: p, id: id}
+	return &valve{throttle: t, all: &t.all, peer: p, key: key}
 }
 
 // valve is one connection's part in a Throttle.
@@ -112,7 +132,7 @@ type valve struct {
 	throttle *Throttle
 	all      *flow
 	peer     *peerFlow
-	id       peer.ID
+	key      string
 }
 
 func (v *valve) close() {
@@ -121,8 +141,8 @@ func (v *valve) close() {
 	}
 	v.throttle.mu.Lock()
 	defer v.throttle.mu.Unlock()
-	if v.peer.conns--; v.peer.conns == 0 {
-		delete(v.throttle.peers, v.id)
+	if v.peer.conns--; v.peer.conns == 0 && v.peer.isFull() {
+		delete(v.throttle.peers, v.key)
 	}
 }
 

@@ -2,12 +2,11 @@ package protocol
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // spend sends n bytes in messages of one size through a valve and returns how
@@ -44,7 +43,7 @@ func TestThrottle(t *testing.T) {
 		th := NewThrottle(Rates{Upload: mib, PeerUpload: 8 * mib}, nil)
 		began := time.Now()
 		var both sync.WaitGroup
-		for _, id := range []peer.ID{"a", "b"} {
+		for _, id := range []string{"a", "b"} {
 			both.Go(func() { spend(t.Context(), th.join(id), message, 5*mib+burst/2) })
 		}
 		both.Wait()
@@ -92,6 +91,33 @@ func TestThrottle(t *testing.T) {
 		again.close()
 		if len(th.peers) != 0 {
 			t.Error("remembers a peer without connections")
+		}
+	})
+	run("connections that follow each other", func(t *testing.T) {
+		th := NewThrottle(Rates{PeerUpload: mib}, nil)
+		one := func(key string) {
+			v := th.join(key)
+			defer v.close()
+			spend(t.Context(), v, message, mib)
+		}
+		began := time.Now()
+		for range 10 {
+			one("a")
+		}
+		near(t, time.Since(began), 8*time.Second)
+		for i := range 1000 {
+			one(fmt.Sprint(i))
+			time.Sleep(100 * time.Millisecond)
+			if len(th.peers) > minTidy {
+				t.Fatalf("remembers %d peers", len(th.peers))
+			}
+		}
+		time.Sleep(time.Minute)
+		for i := range 2000 {
+			th.join(fmt.Sprint(i)).close()
+		}
+		if len(th.peers) > 0 {
+			t.Errorf("remembers %d peers a minute later", len(th.peers))
 		}
 	})
 }
