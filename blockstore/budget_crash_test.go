@@ -16,15 +16,19 @@ func checkBudgets(t *testing.T, s *Store) {
 	t.Helper()
 	want := make(map[uint64]int64)
 	used := make(map[uint32]int64)
+	fetched := int64(0)
 	snap := s.snapshot()
 	defer snap.release()
 	for id, l := range s.loose.byID {
 		used[l.peer] += l.bytes
+		if l.fetched {
+			fetched += l.bytes
+		}
 		if l.peer != 0 {
 			want[id] = stageOverhead
 		}
 		b, found, err := snap.get(stagePrefix(prefixLoose, id))
-		if stored, derr := decodeLoose(b); err != nil || !found || derr != nil || fmt.Sprint(stored.ranges, stored.peer, stored.bytes) != fmt.Sprint(l.ranges, l.peer, l.bytes) {
+		if stored, derr := decodeLoose(b); err != nil || !found || derr != nil || fmt.Sprint(stored.ranges, stored.peer, stored.bytes, stored.fetched) != fmt.Sprint(l.ranges, l.peer, l.bytes, l.fetched) {
 			t.Errorf("stage %d: %+v is stored, want %+v (%v)", id, stored, *l, errors.Join(err, derr))
 		}
 	}
@@ -54,6 +58,9 @@ func checkBudgets(t *testing.T, s *Store) {
 			t.Errorf("peer %d: %d bytes count, its stages have %d", peer, s.loose.used[peer], n)
 		}
 	}
+	if s.loose.fetched != fetched {
+		t.Errorf("%d bytes count as fetched, the stages have %d", s.loose.fetched, fetched)
+	}
 	if len(s.loose.used) > len(used) {
 		t.Errorf("used %v, want %v", s.loose.used, used)
 	}
@@ -78,7 +85,7 @@ func budgetStory(t *testing.T, s *Store, now *time.Time) error {
 		return list
 	}
 	stage := func(peer string, do func(st *Stage) error) error {
-		st, err := s.NewStage(DefaultShare, Origin{Peer: peer})
+		st, err := s.NewStage(DefaultShare, Origin{Peer: peer, Fetched: peer == "b"})
 		if err == nil {
 			err = do(st)
 		}

@@ -49,12 +49,18 @@ type PeerBudgetError struct {
 	// Alone says that the stage at hand is too large by itself. Else the rest is
 	// what earlier stages have left, which expires.
 	Alone bool
+	// Fetched says that it is the budget of all that is fetched (Origin.Fetched), or
+	// may be.
+	Fetched bool
 }
 
 func (e *PeerBudgetError) Error() string {
 	what := "with what it has left behind before"
 	if e.Alone {
 		what = "in one change"
+	}
+	if e.Fetched {
+		return fmt.Sprintf("%v: %s and all others of which something was fetched have brought more than %d MiB that no timeline has yet", ErrPeerBudget, e.Peer, e.Budget>>20)
 	}
 	return fmt.Sprintf("%v: %s has brought more than %d MiB that no timeline has yet, %s", ErrPeerBudget, e.Peer, e.Budget>>20, what)
 }

@@ -16,6 +16,8 @@ type loose struct {
 	peer   uint32    // 0: nobody's
 	bytes  int64     // of the budget; of members with the same peer
 	last   time.Time // when something was added last
+	// fetched says that the bytes count against the budget of all that is fetched, too.
+	fetched bool
 }
 
 // seqRange is a half-open range of arrival sequence numbers.
@@ -36,9 +38,10 @@ func blockCharge(size int) int64 { return int64(size) + blockOverhead }
 
 // looses are the loose arrivals of all stages. Store.mu guards them.
 type looses struct {
-	byID  map[uint64]*loose
-	index []looseRange // by number
-	used  map[uint32]int64
+	byID    map[uint64]*loose
+	index   []looseRange // by number
+	used    map[uint32]int64
+	fetched int64 // of used
 }
 
 // looseRange is a range of arrivals and the stage that it belongs to.
@@ -75,7 +78,7 @@ func (x *looses) elsewhere(stage uint64) bool {
 // set puts a record in the place of what is known of a stage; nil removes it.
 func (x *looses) set(stage uint64, l *loose) {
 	if old := x.byID[stage]; old != nil {
-		x.use(old.peer, -old.bytes)
+		x.use(old, -old.bytes)
 		x.index = slices.DeleteFunc(x.index, func(r looseRange) bool { return r.stage == stage })
 		delete(x.byID, stage)
 	}
@@ -83,7 +86,7 @@ func (x *looses) set(stage uint64, l *loose) {
 		return
 	}
 	x.byID[stage] = l
-	x.use(l.peer, l.bytes)
+	x.use(l, l.bytes)
 	for _, r := range l.ranges {
 		x.index = append(x.index, looseRange{r, stage})
 	}
@@ -111,6 +114,14 @@ func (s *Store) Loose(peer string) int64 {
 	return s.loose.used[s.peers[peer]]
 }
 
+// LooseFetched returns how many bytes count against the budget of all that is fetched
+// (Origin.Fetched).
+func (s *Store) LooseFetched() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loose.fetched
+}
+
 // release takes a member out of what its stage counts.
 func (x *looses) release(w *writer, stage uint64, m *member, size int) {
 	if l := x.byID[stage]; l != nil && l.peer != 0 && l.peer == m.peer {
@@ -124,18 +135,24 @@ func (x *looses) charge(stage uint64, bytes int64) {
 	if l := x.byID[stage]; l != nil && l.peer != 0 {
 		bytes = max(bytes, -l.bytes)
 		l.bytes += bytes
-		x.use(l.peer, bytes)
+		x.use(l, bytes)
 	}
 }
 
-func (x *looses) use(peer uint32, bytes int64) {
-	if peer == 0 || bytes == 0 {
+func (x *looses) use(l *loose, bytes int64) {
+	if l.peer == 0 || bytes == 0 {
 		return
 	}
-	if x.used[peer] += bytes; x.used[peer] == 0 {
-		delete(x.used, peer)
+	if x.used[l.peer] += bytes; x.used[l.peer] == 0 {
+		delete(x.used, l.peer)
+	}
+	if l.fetched {
+		x.fetched += bytes
 	}
 }
+
+// looseFetched stands at the end of the record of a stage of which loose.fetched is set.
+const looseFetched = 1
 
 func encodeLoose(l *loose) []byte {
 	b := binary.AppendUvarint(nil, uint64(l.share))
@@ -145,7 +162,11 @@ func encodeLoose(l *loose) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(l.peer))
 	b = binary.AppendUvarint(b, uint64(l.bytes))
-	return binary.AppendVarint(b, l.last.UnixMilli())
+	b = binary.AppendVarint(b, l.last.UnixMilli())
+	if l.fetched {
+		b = binary.AppendUvarint(b, looseFetched)
+	}
+	return b
 }
 
 func decodeLoose(b []byte) (*loose, error) {
@@ -161,6 +182,11 @@ func decodeLoose(b []byte) (*loose, error) {
 	}
 	if len(r.b) > 0 { // earlier programs wrote no more than that
 		l.peer, l.bytes, l.last = uint32(r.uvarint()), int64(r.uvarint()), time.UnixMilli(r.varint()).UTC()
+	}
+	if len(r.b) > 0 {
+		if l.fetched = true; r.uvarint() != looseFetched {
+			return l, errRecord
+		}
 	}
 	return l, r.end()
 }

@@ -16,6 +16,10 @@ type Origin struct {
 	// Manual leaves the timelines that then have several heads to a person, even
 	// where the store would merge them (Entry.Held).
 	Manual bool
+	// Fetched says that the peer is one of any number that were found to have what is
+	// wanted: what they all have brought so counts together, against a budget as large
+	// as that of one peer (Options.PeerBudget).
+	Fetched bool
 }
 
 // A Stage is one change of a share, from its first block to the moment when
@@ -233,7 +237,7 @@ func (st *Stage) nextSeq(w *writer) uint64 {
 		if s.loose.byID[st.id] == nil {
 			l := &loose{share: st.share, last: s.now()}
 			if st.share != LocalArea {
-				l.peer = w.peer(st.origin.Peer)
+				l.peer, l.fetched = w.peer(st.origin.Peer), st.origin.Fetched
 			}
 			s.loose.set(st.id, l)
 			st.charge(w, stageOverhead)

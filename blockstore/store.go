@@ -37,8 +37,9 @@ type Options struct {
 	DiskFloor int64
 	// PeerBudget is how many bytes the blocks of one peer may take that are part of no
 	// committed change: what a Stage with a peer as origin has brought counts until it,
-	// or a later one, is committed, and with it what a rule keeps out. Beyond it Put
-	// fails with ErrPeerBudget. 0: DefaultPeerBudget; negative: none.
+	// or a later one, is committed, and with it what a rule keeps out. All that was
+	// fetched (Origin.Fetched), of whomever, may take no more than that together. Beyond
+	// it Put fails with ErrPeerBudget. 0: DefaultPeerBudget; negative: none.
 	PeerBudget int64
 	// PeerPins is how many stones the stages of one peer may have pinned (Stage.Pin).
 	// 0: DefaultPeerPins; negative: any number.

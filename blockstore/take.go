@@ -133,7 +133,7 @@ func (st *Stage) takeOver(w *writer, first take, committing bool) error {
 		}
 		todo = append(todo, needs(g, &own)...)
 	}
-	if grew > 0 {
+	if grew > 0 || st.origin.Fetched {
 		return st.overBudget()
 	}
 	return nil
@@ -200,7 +200,7 @@ func (st *Stage) room(w *writer, g ibgib.IbGib) error {
 	s := st.s
 	peer := s.peers[st.origin.Peer]
 	need := stageOverhead + blockCharge(g.Size())
-	if s.budget < 0 || st.origin.Peer == "" || st.share == LocalArea || s.loose.used[peer]+need <= s.budget {
+	if s.budget < 0 || st.origin.Peer == "" || st.share == LocalArea || st.used(peer)+need <= s.budget {
 		return nil
 	}
 	if m, err := w.member(g.Hash()); m != nil || err != nil {
@@ -209,15 +209,24 @@ func (st *Stage) room(w *writer, g ibgib.IbGib) error {
 	if l := s.loose.byID[st.id]; l != nil {
 		need += l.bytes
 	}
-	return &PeerBudgetError{Peer: st.origin.Peer, Budget: s.budget, Alone: need > s.budget}
+	return &PeerBudgetError{Peer: st.origin.Peer, Budget: s.budget, Alone: need > s.budget, Fetched: st.origin.Fetched}
 }
 
 // overBudget fails with a *PeerBudgetError if more counts than the budget allows.
 func (st *Stage) overBudget() error {
 	s := st.s
 	l := s.loose.byID[st.id]
-	if s.budget < 0 || l == nil || l.peer == 0 || s.loose.used[l.peer] <= s.budget {
+	if s.budget < 0 || l == nil || l.peer == 0 || st.used(l.peer) <= s.budget {
 		return nil
 	}
-	return &PeerBudgetError{Peer: st.origin.Peer, Budget: s.budget, Alone: l.bytes > s.budget}
+	return &PeerBudgetError{Peer: st.origin.Peer, Budget: s.budget, Alone: l.bytes > s.budget, Fetched: st.origin.Fetched}
+}
+
+// used returns what counts already, of the budget of which more does.
+func (st *Stage) used(peer uint32) int64 {
+	used := st.s.loose.used[peer]
+	if st.origin.Fetched {
+		used = max(used, st.s.loose.fetched)
+	}
+	return used
 }

@@ -56,8 +56,8 @@ type FetchSource struct {
 // from several nodes at the same time, trusted or not: every block is checked by its
 // hash, and none is taken that the address does not lead to. A node that gives something
 // else, or nothing, is marked and the others are asked; one that is slow holds up nobody.
-// What has come when a fetch fails
-// is kept for some days, and the next one goes on from there.
+// What has come when a fetch fails is kept for some days, and the next one goes on from
+// there.
 //
 // Frames of other timelines come along where they are linked to; their timelines get no
 // head of them. It fails with blockstore.ErrNotFound if nobody was found who has it, and

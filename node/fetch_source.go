@@ -161,7 +161,7 @@ func (f *fetcher) askAll(ctx context.Context, h host.Host, to peer.AddrInfo, s *
 		return err
 	}
 	defer stream.Abort()
-	stage, err := f.n.store.NewStage(blockstore.DefaultShare, blockstore.Origin{Peer: to.ID.String()})
+	stage, err := f.n.store.NewStage(blockstore.DefaultShare, blockstore.Origin{Peer: to.ID.String(), Fetched: true})
 	if err != nil {
 		return err
 	}

@@ -290,7 +290,9 @@ func (f *fetcher) put(ctx context.Context, s *fetchSource, stage *blockstore.Sta
 	if err != nil {
 		f.lose(all)
 		if full, ok := errors.AsType[*blockstore.PeerBudgetError](err); ok {
-			return fmt.Errorf("more than %d MiB of it would be part of no timeline yet, which is more than this node takes from one peer (limits.peer-disk): %w", full.Budget>>20, err)
+			// Another source does not help.
+			f.fatal = fmt.Errorf("more than %d MiB of what is fetched would be part of no timeline yet, which is more than this node takes (limits.peer-disk); what other fetches have left goes away some days after these: %w", full.Budget>>20, err)
+			return f.fatal
 		}
 		return err
 	}

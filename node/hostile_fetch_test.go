@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
@@ -294,6 +298,55 @@ func TestHostileDrip(t *testing.T) {
 		t.Errorf("it took %s: %+v", took, res)
 	}
 	isSound(t, b, target)
+}
+
+// Many providers fill the disk no more than one.
+func TestHostileProvidersShareABudget(t *testing.T) {
+	a, tjp, _, _ := archive(t, 0)
+	last := tjp
+	for i := range 40 {
+		c, err := a.Mut8(t.Context(), tjp, ibgib.Mut8Options{Patch: ibgib.Object(ibgib.Member{Name: "m", Value: ibgib.String(strings.Repeat(fmt.Sprint(i%10), 50<<10))})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c.Addr
+	}
+	blocks := blocksOf(t, a, last)
+	root, _ := tjp.Hash()
+	delete(blocks, root) // so that it is never whole
+	const budget = 400 << 10
+	b, err := Open(Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Live: Live{Off: true}, Limits: Limits{PeerDisk: budget}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var from []string
+	for range 8 {
+		l := &liar{blocks: blocks, answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
+			send(l.truth(ask, 4))
+			return true
+		}}
+		info := l.provide(t)
+		from = append(from, info.Addrs[0].String()+"/p2p/"+info.ID.String())
+	}
+	for range 3 { // nor do many fetches
+		res, err := fetchFrom(t, b, last, from...)
+		if full, is := errors.AsType[*blockstore.PeerBudgetError](err); !is || !full.Fetched || res.Moved {
+			t.Errorf("%+v, %v", res, err)
+		}
+		for _, s := range res.Sources {
+			if s.Mark != "" {
+				t.Errorf("a budget is the fault of %+v", s)
+			}
+		}
+	}
+	if loose := b.store.LooseFetched(); loose < budget/2 || loose > budget+64<<10 {
+		t.Errorf("%d bytes count, the budget is %d", loose, budget)
+	}
 }
 
 // What has come before a cut does not come again.

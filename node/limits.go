@@ -32,7 +32,8 @@ type Limits struct {
 	// PeerDisk is how many bytes the ibGibs of one peer may take that are part of no
 	// timeline yet: those of a sync under way, and what syncs that were cut have left
 	// in the last days. A sync of more than that takes several goes, and a single
-	// timeline of more cannot come at all. Default 1 GiB.
+	// timeline of more cannot come at all. What all fetches together have brought is
+	// bounded by as much, however many peers it came from. Default 1 GiB.
 	PeerDisk int64
 	// Rates slow down what the node sends and receives.
 	Rates protocol.Rates

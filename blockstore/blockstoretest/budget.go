@@ -21,6 +21,7 @@ type Starter func(t *testing.T, o blockstore.Options) *blockstore.Store
 func RunBudgets(t *testing.T, start Starter) {
 	t.Run("counts until committed", func(t *testing.T) { testBudgetCounts(t, newBudgeted(t, start, 0)) })
 	t.Run("refuses beyond", func(t *testing.T) { testBudgetRefuses(t, newBudgeted(t, start, 256<<10)) })
+	t.Run("fetched", func(t *testing.T) { testBudgetOfFetches(t, newBudgeted(t, start, 256<<10)) })
 	t.Run("another peer", func(t *testing.T) { testBudgetMoves(t, newBudgeted(t, start, 0)) })
 	t.Run("two at once", func(t *testing.T) { testBudgetTwoAtOnce(t, newBudgeted(t, start, 0)) })
 	t.Run("what no head needs", func(t *testing.T) { testBudgetLeavings(t, newBudgeted(t, start, 0)) })
@@ -213,6 +214,53 @@ func testBudgetRefuses(t *testing.T, b *budgeted) {
 		t.Errorf("%d members, want %d", n, len(own)+5)
 	}
 	Clean(t, b.Store)
+}
+
+// testBudgetOfFetches has many peers bring what together is more than one may.
+func testBudgetOfFetches(t *testing.T, b *budgeted) {
+	const budget = 256 << 10
+	m := NewMaker(58)
+	var all []ibgib.IbGib
+	var over *blockstore.PeerBudgetError
+	bring := func(peer string) error {
+		t.Helper()
+		st, err := b.NewStage(blockstore.DefaultShare, blockstore.Origin{Peer: peer, Fetched: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.cut(st)
+		g := m.Stone(t, peer, fmt.Sprintf("%010000d", len(all)))
+		if _, err = st.Put(ctx, []ibgib.IbGib{g}); err == nil {
+			all = append(all, g)
+		}
+		return err
+	}
+	for i := range 100 {
+		if err := bring(fmt.Sprint("peer ", i)); errors.As(err, &over) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if over == nil || !over.Fetched || over.Alone || len(all) < 10 || b.LooseFetched() > budget {
+		t.Fatalf("%d came, %d bytes count, %+v", len(all), b.LooseFetched(), over)
+	}
+	b.cut(b.stage("peer 0", m.Stone(t, "not fetched", "x")))
+	// What becomes this node's own counts no longer.
+	own := b.stage("", all...)
+	if b.commit(own); b.LooseFetched() > budget/2 {
+		t.Errorf("%d bytes count of what is this node's own", b.LooseFetched())
+	}
+	if err := bring("another peer"); err != nil {
+		t.Error(err)
+	}
+	b.pass(blockstore.DefaultExpiry)
+	if b.LooseFetched() != 0 {
+		t.Errorf("%d bytes count a week later", b.LooseFetched())
+	}
+	if n := b.has(all...); n != len(all)-1 {
+		t.Errorf("%d of %d are there a week later, want all but the last", n, len(all))
+	}
 }
 
 // testBudgetMoves lets one peer take over what another has left.

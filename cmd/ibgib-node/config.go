@@ -46,7 +46,7 @@ run. This one has every setting; the values are examples:
   limits:
     connections: 192               # above it, those of strangers are closed
     memory: 128MiB                 # for connections and streams
-    peer-disk: 1GiB                # for what one peer has sent that no timeline has yet
+    peer-disk: 1GiB                # for what one peer has sent that no timeline has yet, or all that were fetched from
     upload: 1MiB                   # bytes a second to all peers together *
     download: 4MiB                 # from all peers together *
     peer-upload: 512KiB            # to each peer *

@@ -28,7 +28,8 @@ has to be whole, since an address is all that this node knows.
 
 A node that gives something else than what it was asked for is left out for a week, one
 that says nothing, or by far less than another one, is asked last for an hour, and the
-fetch goes on with the others. What has come when it is cut is kept for a week; the same command goes on from there.
+fetch goes on with the others. What has come when it is cut is kept for a week; the same
+command goes on from there.
 
 Exit code 3 says that nobody was found who shows it.`,
 		Example: `  ibgib-node fetch 'note^8DA5BBD7C74A8A14DEE4D5D321138A0B0976722A6E5DD75326C52EB41B4E5F97'

@@ -48,7 +48,7 @@ type Sync struct {
 type Limits struct {
 	Connections int  `yaml:"connections" json:"connections,omitempty"` // above it, connections of peers that are not trusted are closed
 	Memory      Size `yaml:"memory" json:"memory,omitempty"`           // of libp2p's connections and streams
-	PeerDisk    Size `yaml:"peer-disk" json:"peer-disk,omitempty"`     // of what one peer has brought that no timeline has yet
+	PeerDisk    Size `yaml:"peer-disk" json:"peer-disk,omitempty"`     // of what one peer, or all fetches, have brought that no timeline has yet
 	// Rates in bytes a second. Zero: none.
 	Upload       Size `yaml:"upload" json:"upload,omitempty"`               // to all peers together
 	Download     Size `yaml:"download" json:"download,omitempty"`           // from all peers together
