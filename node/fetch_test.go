@@ -173,6 +173,37 @@ func TestFetchOfWhatIsPrivate(t *testing.T) {
 	}
 }
 
+// A public timeline shows strangers no constant of a share, unless its owner includes it.
+func TestFetchOfAStoneOfAShare(t *testing.T) {
+	a, tjp, _, at := archive(t, 1)
+	if _, err := a.CreateShare(t.Context(), ShareOptions{Name: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	stone, err := ibgib.New("stone", ibgib.String("of the share"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.put(t.Context(), stone, ChangeOptions{Share: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	link := ibgib.Rel8Options{Add: ibgib.Rel8ns{{Name: "file", Addrs: []ibgib.Addr{stone.Addr()}}}}
+	if _, err := a.Rel8(t.Context(), tjp, link); !isHeldBack(err) {
+		t.Errorf("a link out of the share: %v", err)
+	}
+	if _, err := a.view.Block(t.Context(), stone.Hash()); !errors.Is(err, blockstore.ErrNotFound) {
+		t.Errorf("the default share has it: %v", err)
+	}
+	linked, err := a.With(ChangeOptions{Include: true}).Rel8(t.Context(), tjp, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := reader(t)
+	mustFetch(t, b, linked.Addr, at)
+	if got, err := b.Get(t.Context(), stone.Addr()); err != nil || got.Hash() != stone.Hash() {
+		t.Errorf("included, and fetched: %v", err)
+	}
+}
+
 // Several providers share the work.
 func TestFetchFromSeveral(t *testing.T) {
 	_, _, frames, at := archive(t, 1500)

@@ -43,8 +43,9 @@ func (n *Node) Import(ctx context.Context, r io.Reader, progress func(ImportProg
 
 // ImportOptions say what an import may do beside storing what is in the file.
 type ImportOptions struct {
-	// Include brings timelines of other shares that ibGibs of the file link to into the
-	// default share, where the file goes. Else such ibGibs wait, and the result tells.
+	// Include brings timelines and constants of other shares that ibGibs of the file link
+	// to into the default share, where the file goes. Else such ibGibs wait, and the result
+	// tells.
 	Include bool
 }
 
@@ -313,8 +314,9 @@ func rejected(list []timeline.Rejection) []Rejected {
 
 // makeRoom brings what ibGibs of this import wait for, and what other shares have, into
 // the default share, as for a change that is made here. What would bring timelines that
-// the share does not list is left out without include, and told of. What was there before
-// goes on waiting: it may have come from a peer, and brings nothing out of another share.
+// the share does not list, or constants of other shares, is left out without include, and
+// told of. What was there before goes on waiting: it may have come from a peer, and brings
+// nothing out of another share.
 func (i *importer) makeRoom(ctx context.Context) error {
 	if len(i.n.shares.list()) == 0 {
 		return nil
@@ -337,8 +339,8 @@ func (i *importer) makeRoom(ctx context.Context) error {
 	for _, a := range wanted {
 		err := i.n.makeRoom(ctx, []*share{i.n.shares.def}, []ibgib.Addr{a}, ibgib.Addr{}, i.include)
 		if held, ok := errors.AsType[*OutsideError](err); ok {
-			for _, tjp := range held.Timelines {
-				outside[tjp] = true
+			for _, a := range slices.Concat(held.Timelines, held.Stones) {
+				outside[a] = true
 			}
 			continue
 		}

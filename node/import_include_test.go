@@ -10,7 +10,7 @@ import (
 )
 
 // What is imported and links to a timeline that only a named share has waits for it, as
-// the result tells, until an import includes that timeline. A constant comes as it is.
+// the result tells, until an import includes that timeline.
 func TestImportIntoDefaultShareLinksToAnother(t *testing.T) {
 	a, elsewhere := openNode(t), openNode(t)
 	if _, err := a.CreateShare(t.Context(), node.ShareOptions{Name: "family"}); err != nil {
@@ -75,6 +75,44 @@ func TestImportIncludesOnlyItsOwnLinks(t *testing.T) {
 		if list, err := a.ShareTimelines(t.Context(), node.DefaultShareName); err != nil || len(list) > 0 {
 			t.Errorf("include %t: the default share has %+v, %v", include, list, err)
 		}
+	}
+	mustVerify(t, a)
+}
+
+// A constant that only a named share has comes into the default share by no import either.
+func TestImportLinksToAStoneOfAShare(t *testing.T) {
+	a, elsewhere := openNode(t), openNode(t)
+	if _, err := a.CreateShare(t.Context(), node.ShareOptions{Name: "family"}); err != nil {
+		t.Fatal(err)
+	}
+	o := ibgib.StoneOptions{Ib: "stone", Parent: "ib", Data: ibgib.Object(ibgib.Member{Name: "text", Value: ibgib.String("of the family")})}
+	stone, err := a.With(node.ChangeOptions{Share: "family"}).Stone(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := elsewhere.Stone(t.Context(), o); err != nil || again.Addr != stone.Addr {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	note := begin(t, elsewhere, "note")
+	linked, err := elsewhere.Rel8(t.Context(), note, linkTo(stone.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := bytes.Join(slices.DeleteFunc(exported(t, elsewhere, linked.Addr), func(line []byte) bool {
+		return bytes.HasPrefix(line, []byte(`{"ib":"stone"`))
+	}), nil)
+	if res := importBytes(t, a, file); !slices.Equal(res.Outside, []ibgib.Addr{stone.Addr}) || len(res.Refused) > 0 {
+		t.Errorf("without include: %+v", res)
+	}
+	if tl, err := a.Latest(t.Context(), note); err == nil && tl.Latest == linked.Addr {
+		t.Error("it has joined its timeline, though what it links to is in another share only")
+	}
+	res, err := a.ImportWith(t.Context(), bytes.NewReader(file), node.ImportOptions{Include: true}, nil)
+	if err != nil || len(res.Outside)+len(res.Incomplete) > 0 {
+		t.Errorf("with include: %+v, %v", res, err)
+	}
+	if tl, err := a.Latest(t.Context(), note); err != nil || tl.Latest != linked.Addr {
+		t.Errorf("latest %+v, %v", tl, err)
 	}
 	mustVerify(t, a)
 }

@@ -14,9 +14,9 @@ import (
 // What comes into it by a peer comes as bytes, in a saga about that share. What comes
 // into it from another share of this node is a decision of its owner, or follows from
 // one: a timeline that several shares list moves in all of them. But a change may link to
-// a frame of a timeline that a share does not list, which would pull that into it. Then
-// it is refused, or, if it was not made here just now, held back, until the owner
-// includes it.
+// a frame of a timeline that a share does not list, or to a constant that was given to
+// another share by itself, which would pull that into it. Then it is refused, or, if it
+// was not made here just now, held back, until the owner includes it.
 
 // offer offers the heads that one share has of a timeline to another one that lists it.
 // With include it brings timelines along that this one does not list; else it fails with
@@ -124,7 +124,7 @@ func (n *Node) offerEntry(ctx context.Context, from *share, e blockstore.Entry, 
 		}
 		err := n.offer(ctx, from, to, root, include)
 		if held, ok := errors.AsType[*OutsideError](err); ok {
-			n.log.Info("a change is held back from a share", "timeline", e.Root, "share", to.Name, "outside", len(held.Timelines))
+			n.log.Info("a change is held back from a share", "timeline", e.Root, "share", to.Name, "outside", len(held.Timelines)+len(held.Stones))
 		} else if err != nil {
 			return err
 		}
@@ -197,9 +197,11 @@ func isHeldBack(err error) bool {
 // HeldBack is a head that one share has of a timeline and that is kept from another one
 // which lists it.
 type HeldBack struct {
-	Share   string       `json:"share"` // that it is kept from
-	Head    ibgib.Addr   `json:"head"`
-	Outside []ibgib.Addr `json:"outside"` // timelines that it needs and that share does not list; at most 1,000
+	Share string     `json:"share"` // that it is kept from
+	Head  ibgib.Addr `json:"head"`
+	// Outside are timelines that it needs and that share does not list, and constants of
+	// other shares; at most 1,000.
+	Outside []ibgib.Addr `json:"outside"`
 }
 
 // heldBack lists what is held back of a timeline.
@@ -225,8 +227,8 @@ func (n *Node) heldBack(ctx context.Context, tjp ibgib.Addr) ([]HeldBack, error)
 				if err != nil {
 					return list, err
 				}
-				if len(p.outside) > 0 {
-					list = append(list, HeldBack{Share: to.Name, Head: head, Outside: p.outside[:min(len(p.outside), maxListed)]})
+				if outside := p.all(); len(outside) > 0 {
+					list = append(list, HeldBack{Share: to.Name, Head: head, Outside: outside})
 				}
 			}
 		}

@@ -14,28 +14,34 @@ import (
 )
 
 // OutsideError says that something would pull timelines into a share that the share does
-// not list.
+// not list, or constants that only other named shares have.
 type OutsideError struct {
 	Share     string       // name
 	Timelines []ibgib.Addr // tjps, sorted; at most 1,000
+	Stones    []ibgib.Addr // sorted; at most 1,000
 }
 
 func (e *OutsideError) Error() string {
+	what, list := "timelines that are not in", e.Timelines
+	if len(e.Timelines) == 0 {
+		what, list = "constants of other shares that are not in", e.Stones
+	}
 	names := make([]string, 0, 3)
-	for _, a := range e.Timelines[:min(3, len(e.Timelines))] {
+	for _, a := range list[:min(3, len(list))] {
 		names = append(names, a.String())
 	}
 	more := ""
-	if n := len(e.Timelines) - len(names); n > 0 {
+	if n := len(e.Timelines) + len(e.Stones) - len(names); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("it needs timelines that are not in the share %s, and would bring them there: %s%s", e.Share, strings.Join(names, ", "), more)
+	return fmt.Sprintf("it needs %s the share %s, and would bring them there: %s%s", what, e.Share, strings.Join(names, ", "), more)
 }
 
 // pulled is what a share would get with the closure of something.
 type pulled struct {
 	blocks  []ibgib.Addr // dependencies first
 	outside []ibgib.Addr // tjps of timelines that the share does not list, sorted
+	stones  []ibgib.Addr // constants of other shares, sorted: see isOfAnother
 	missing []ibgib.Addr // linked, and stored nowhere
 }
 
@@ -68,6 +74,15 @@ func (n *Node) pull(ctx context.Context, sh *share, from []ibgib.Addr, own ibgib
 			return p, err
 		}
 		tjp, frame := timeline.Claims(g)
+		if !frame && a != own {
+			of, err := n.isOfAnother(ctx, sh, a, true)
+			if err != nil {
+				return p, err
+			}
+			if of {
+				p.stones = append(p.stones, a)
+			}
+		}
 		if !frame || tjp == own || lists[tjp] {
 			continue
 		}
@@ -82,7 +97,29 @@ func (n *Node) pull(ctx context.Context, sh *share, from []ibgib.Addr, own ibgib
 		}
 	}
 	slices.SortFunc(p.outside, ibgib.CompareAddr)
+	slices.SortFunc(p.stones, ibgib.CompareAddr)
 	return p, nil
+}
+
+// isOfAnother tells whether a constant that is stored was given to other named shares
+// only: neither this one nor the default share has it. One that is pinned has been given
+// to a share by itself, and not as a part of a timeline.
+func (n *Node) isOfAnother(ctx context.Context, sh *share, a ibgib.Addr, pinned bool) (bool, error) {
+	h, _ := a.Hash()
+	for _, in := range []*share{sh, n.shares.def} {
+		if at, err := in.view.Positions(ctx, []ibgib.Hash{h}); err != nil || at[0] > 0 {
+			return false, err
+		}
+	}
+	if !pinned {
+		return true, nil
+	}
+	for _, of := range n.shares.list() {
+		if _, listed, err := of.view.Entry(ctx, h); err != nil || listed {
+			return listed, err
+		}
+	}
+	return false, nil
 }
 
 // isClosedIn tells whether an ibGib is in a share under this very address, with all it
@@ -108,10 +145,60 @@ func (p pulled) check(sh *share, include bool) error {
 	if len(p.missing) > 0 {
 		return &MissingLinkError{p.missing[0]}
 	}
-	if len(p.outside) > 0 && !include {
-		return &OutsideError{Share: sh.Name, Timelines: p.outside[:min(len(p.outside), maxListed)]}
+	if len(p.outside)+len(p.stones) > 0 && !include {
+		return &OutsideError{
+			Share: sh.Name, Timelines: p.outside[:min(len(p.outside), maxListed)], Stones: p.stones[:min(len(p.stones), maxListed)],
+		}
 	}
 	return nil
+}
+
+// stonesOf returns the constants among some links, and among what these link to, that
+// are of another share. What frames link to is part of their timelines.
+func (n *Node) stonesOf(ctx context.Context, sh *share, links []ibgib.Addr) ([]ibgib.Addr, error) {
+	var outside []ibgib.Addr
+	met := make(map[ibgib.Addr]bool)
+	for todo := slices.Clone(links); len(todo) > 0; {
+		a := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if met[a] || a.IsPrimitive() {
+			continue
+		}
+		met[a] = true
+		if closed, err := n.isClosedIn(ctx, sh, a); err != nil || closed {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		g, err := n.store.Get(ctx, a)
+		if errors.Is(err, blockstore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, frame := timeline.Claims(g); frame {
+			continue
+		}
+		for _, to := range g.Links() {
+			todo = append(todo, to)
+		}
+		of, err := n.isOfAnother(ctx, sh, a, false)
+		if err != nil {
+			return nil, err
+		}
+		if of {
+			outside = append(outside, a)
+		}
+	}
+	return outside, nil
+}
+
+// all returns what is outside, at most maxListed.
+func (p pulled) all() []ibgib.Addr {
+	outside := slices.Concat(p.outside, p.stones)
+	return outside[:min(len(outside), maxListed)]
 }
 
 // linksOf returns what some ibGibs link to, but for each other.
@@ -133,7 +220,8 @@ func linksOf(gs []ibgib.IbGib) []ibgib.Addr {
 }
 
 // makeRoom brings into shares what something links to that is to join them: nothing
-// comes before it is known that all may. It fails as pulled.check does. With the default
+// comes before it is known that all may. It fails as pulled.check does, also for
+// constants that another share has as parts of its timelines. With the default
 // share alone there is nothing to bring: what is stored is there.
 func (n *Node) makeRoom(ctx context.Context, in []*share, links []ibgib.Addr, own ibgib.Addr, include bool) error {
 	if len(n.shares.list()) == 0 {
@@ -145,6 +233,13 @@ func (n *Node) makeRoom(ctx context.Context, in []*share, links []ibgib.Addr, ow
 		if found[i], err = n.pull(ctx, sh, links, own); err != nil {
 			return err
 		}
+		stones, err := n.stonesOf(ctx, sh, links)
+		if err != nil {
+			return err
+		}
+		stones = append(stones, found[i].stones...)
+		slices.SortFunc(stones, ibgib.CompareAddr)
+		found[i].stones = slices.Compact(stones)
 		if err := found[i].check(sh, include); err != nil {
 			return err
 		}

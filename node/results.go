@@ -242,8 +242,8 @@ type ImportResult struct {
 	// and join their timelines when it arrives.
 	Incomplete     []Missing `json:"incomplete"`
 	IncompleteMore int       `json:"incompleteMore,omitempty"`
-	// Outside are timelines of other shares that ibGibs of this file wait for, which
-	// ImportOptions.Include would bring into the default share; at most 1,000.
+	// Outside are timelines and constants of other shares that ibGibs of this file wait
+	// for, which ImportOptions.Include would bring into the default share; at most 1,000.
 	Outside []ibgib.Addr `json:"outside,omitempty"`
 	// Rejected are the frames that a rule keeps out of their timelines, though
 	// they are stored; at most 1,000.

@@ -223,7 +223,8 @@ func (n *Node) deleteShare(ctx context.Context, name string) error {
 type ShareChange struct {
 	Share string     `json:"share"`
 	Tjp   ibgib.Addr `json:"tjp"` // or the constant
-	// Included are the timelines that came into the share with it; at most 1,000.
+	// Included are the timelines, and the constants of other shares, that came into the
+	// share with it; at most 1,000.
 	Included []ibgib.Addr `json:"included,omitempty"`
 	// In names the shares that list it now; none: GC frees it.
 	In []string `json:"in"`
@@ -297,7 +298,7 @@ func (n *Node) addToShare(ctx context.Context, name string, addr ibgib.Addr, o A
 	if err := n.complete(ctx, sh, append([]ibgib.Addr{tjp}, p.outside...)); err != nil {
 		return change, err
 	}
-	change.Included = p.outside[:min(len(p.outside), maxListed)]
+	change.Included = p.all()
 	if o.Move {
 		if err := n.takeOut(ctx, n.shares.def, tjp, false); err != nil {
 			return change, err

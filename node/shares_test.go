@@ -317,6 +317,72 @@ func TestOutside(t *testing.T) {
 	mustVerify(t, b)
 }
 
+// A constant that was given to a share comes into no other one by a link, as a timeline
+// does not; nor does one that is a part of a timeline there.
+func TestStonesOutside(t *testing.T) {
+	a, b := sharing(t, "family")
+	stone := func(n *node.Node, share, text string) ibgib.Addr {
+		t.Helper()
+		res, err := n.With(node.ChangeOptions{Share: share}).Stone(t.Context(), ibgib.StoneOptions{Ib: "stone", Parent: "ib", Data: ibgib.Object(ibgib.Member{Name: "text", Value: ibgib.String(text)})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Addr
+	}
+	note, inside := createIn(t, a, "", "note"), createIn(t, a, "family", "inside")
+	given := stone(a, "family", "given")
+	frame, err := a.Get(t.Context(), set(t, a, inside.Tjp, "changed").Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dna, _ := frame.LastRel("dna")
+	for _, addr := range []ibgib.Addr{given, dna} {
+		_, err := a.Rel8(t.Context(), note.Tjp, linkTo(addr))
+		var refused *node.OutsideError
+		if !errors.As(err, &refused) || refused.Share != "default" || len(refused.Timelines) > 0 || !slices.Equal(refused.Stones, []ibgib.Addr{addr}) {
+			t.Errorf("linked to %s: %v", addr, err)
+		}
+		if _, err := a.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: "x", Rel8ns: linkTo(addr).Add}); !errors.As(err, &refused) {
+			t.Errorf("a timeline that begins with a link to %s: %v", addr, err)
+		}
+	}
+	// What is in the default share is for all who are trusted.
+	if _, err := a.Rel8(t.Context(), inside.Tjp, linkTo(stone(a, "", "everybody's"))); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.With(node.ChangeOptions{Include: true}).Rel8(t.Context(), note.Tjp, linkTo(given)); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.Rel8(t.Context(), note.Tjp, ibgib.Rel8Options{Add: ibgib.Rel8ns{{Name: "again", Addrs: []ibgib.Addr{given}}}}); err != nil {
+		t.Errorf("it is there by now: %v", err)
+	}
+
+	// What a member links to in a timeline that lies in the default share here, too.
+	if _, err := a.AddToShare(t.Context(), "family", note.Tjp, node.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	syncNow(t, b, a, node.SyncOptions{Share: "family"})
+	theirs := stone(b, "family", "theirs")
+	if _, err := b.Rel8(t.Context(), note.Tjp, linkTo(theirs)); err != nil {
+		t.Fatal(err)
+	}
+	syncNow(t, b, a, node.SyncOptions{Share: "family"})
+	why, err := a.Why(t.Context(), note.Tjp)
+	if err != nil || len(why.Held) != 1 || why.Held[0].Share != "default" || !slices.Equal(why.Held[0].Outside, []ibgib.Addr{theirs}) {
+		t.Errorf("held back %+v, %v", why.Held, err)
+	}
+	if _, err := a.AddToShare(t.Context(), "default", theirs, node.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	set(t, b, note.Tjp, "last")
+	syncNow(t, b, a, node.SyncOptions{Share: "family"})
+	if why, err = a.Why(t.Context(), note.Tjp); err != nil || len(why.Held) != 0 {
+		t.Errorf("held back %+v, %v", why.Held, err)
+	}
+	mustVerify(t, a)
+	mustVerify(t, b)
+}
+
 // TestAddToShare puts a timeline into a share, moves another one there, and takes them out
 // again, for good.
 func TestAddToShare(t *testing.T) {

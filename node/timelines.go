@@ -22,13 +22,15 @@ import (
 func linkedByDefault() []string { return []string{"past", "dna"} }
 
 // ChangeOptions say where a change that is made here goes. The zero value is the default
-// share, and lets no change bring a timeline into a share that does not list it.
+// share, and lets no change bring a timeline into a share that does not list it, or a
+// constant that was given to others.
 type ChangeOptions struct {
 	// Share names the share that a new timeline or constant is made in. A change of a
 	// timeline goes to all shares that list it.
 	Share string
 	// Include lets a change bring into a share what it links to: timelines that the share
-	// does not list are listed from then on. Else that is an *OutsideError.
+	// does not list are listed from then on, and constants that neither it nor the default
+	// share has. Else that is an *OutsideError.
 	Include bool
 }
 

@@ -28,8 +28,9 @@ ibGib whose links are not all there yet is stored too, and joins its timeline
 when they arrive; the order in a file does not matter. An import that was
 stopped can be repeated.
 
-Files go to the default share. What links to timelines that only another share
-has waits, too, and they are listed; --include brings them into the default share.
+Files go to the default share. What links to timelines or constants that only
+another share has waits, too, and they are listed; --include brings them into the
+default share.
 
 What is refused is told as it is met, the first 100 of each file; --json lists up to
 1,000. Exit code 1 says that something was refused.`,
@@ -199,7 +200,7 @@ func (s *importResult) show(w io.Writer) {
 	}
 	for i, tjp := range s.Outside {
 		if i == 0 {
-			fmt.Fprintln(w, "links to timelines of other shares; --include brings them into the default share:")
+			fmt.Fprintln(w, "links to what other shares have; --include brings them into the default share:")
 		}
 		fmt.Fprintf(w, "  %s\n", show(tjp))
 	}

@@ -21,8 +21,8 @@ any frame. NAME is the name of a list of links; past, ancestor, dna and tjp are
 kept by the program itself.
 
 The change goes to all shares that list the timeline. If it would bring other
-timelines into one that does not list them, it is refused, unless --include puts
-them there.`,
+timelines into one that does not list them, or constants that were given to other
+shares, it is refused, unless --include puts them there.`,
 		Example: `  ibgib-node rel8 'note^HASH' --add comment='comment^HASH'
   ibgib-node rel8 'note^HASH' --add topic='garden^gib' --remove topic='kitchen^gib'`,
 		Args: argsBetween(1, 1, "one ADDR"),
