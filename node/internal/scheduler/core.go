@@ -30,6 +30,10 @@ const (
 	// Sagas about everything come one after the other, since peers often have the
 	// same; but one that takes longer than wholeAlone does not hold up others.
 	wholeAlone = 30 * time.Second
+	// A saga about a timeline is waited for, by what another peer has of it, for this
+	// long after it began and after that peer named it: a peer that names what does not
+	// exist, and is slow, holds up no other.
+	namedAlone = 5 * time.Second
 	// wantGap lies between two attempts for one want.
 	wantGap = 30 * time.Second
 )
@@ -205,7 +209,7 @@ func (c *Core) noticed(e Noticed) {
 		p.out.told(root)
 	}
 	for _, l := range e.Lacking {
-		p.lack(l)
+		p.lack(l, c.now)
 	}
 }
 
@@ -269,7 +273,7 @@ func (c *Core) ended(e Ended) {
 		}
 		p.out.uncover(j.covered, j.spill, c.now)
 		for _, l := range j.lacking {
-			p.lackAgain(l)
+			p.lackAgain(l, c.now)
 		}
 		if j.own {
 			p.hold.extend(e.Outcome, c.now, c.after)
@@ -400,9 +404,9 @@ func (c *Core) mayTakeAll() bool {
 // brings.
 func (c *Core) named(p *peer) []Lack {
 	var list []Lack
-	for root, heads := range p.lacking {
-		if !c.underWay(root) {
-			list = append(list, Lack{root, heads})
+	for root, l := range p.lacking {
+		if !c.underWay(root, l.since) {
+			list = append(list, Lack{root, l.heads})
 		}
 	}
 	sortLacks(list)
@@ -420,7 +424,7 @@ func (c *Core) retry(p *peer) []Lack {
 	}
 	var list []Lack
 	for root, w := range c.wants {
-		if w.tried || c.underWay(root) || !c.due(w.retry) {
+		if w.tried || !c.due(w.retry) || c.underWay(root, w.retry) {
 			continue
 		}
 		if !slices.Contains(w.peers, p.id) && slices.ContainsFunc(w.peers, c.isActive) {
@@ -438,15 +442,24 @@ func (c *Core) isActive(id Peer) bool {
 	return p != nil && p.active() && !p.shut
 }
 
-// underWay tells whether a running saga is about a timeline. One about everything
-// does not count: it may have begun before the timeline changed.
-func (c *Core) underWay(root ibgib.Hash) bool {
+// underWay tells whether a running saga may be bringing what is known since then to be
+// lacking of a timeline. One about everything does not count: it may have begun before
+// the timeline changed.
+func (c *Core) underWay(root ibgib.Hash, since time.Time) bool {
+	is := false
 	for _, j := range c.jobs {
-		if j.roots.has(root) {
-			return true
+		if !j.roots.has(root) {
+			continue
+		}
+		until := j.began
+		if since.Before(until) {
+			until = since
+		}
+		if !c.due(until.Add(namedAlone)) {
+			is = true
 		}
 	}
-	return false
+	return is
 }
 
 // begin hands out a saga about everything, or about what is lacking.

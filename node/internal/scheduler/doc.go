@@ -16,7 +16,8 @@
 //     nobody else to tell them: then they belong to the fan. So a change spreads like a
 //     tree, along nodes that have it, and no node syncs with all others for it.
 //   - What a peer names and this node lacks is fetched from it by a saga about just
-//     those timelines, unless one with another peer brings them already.
+//     those timelines, unless one with another peer brings them already; that is
+//     waited for some seconds only.
 //   - Beside a saga or a notice that is under way with a peer nothing else begins
 //     with it: changes gather. The more of them, the longer the next notice waits, up
 //     to a second, so a burst ends in few sagas.

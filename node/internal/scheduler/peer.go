@@ -27,7 +27,13 @@ type peer struct {
 	graft graft
 
 	out     outbox
-	lacking map[ibgib.Hash][]ibgib.Hash // heads that it has named, by root
+	lacking map[ibgib.Hash]lacking // what it has named, by root
+}
+
+// lacking is what a peer has of a timeline and this node lacks.
+type lacking struct {
+	heads []ibgib.Hash
+	since time.Time // when it was named first
 }
 
 // active tells whether there may be sagas with the peer.
@@ -36,7 +42,7 @@ func (p *peer) active() bool { return p.connected && p.trusted }
 // forget drops what a connection was about.
 func (p *peer) forget() {
 	p.shut, p.later, p.graft = false, false, graft{}
-	p.lacking = make(map[ibgib.Hash][]ibgib.Hash)
+	p.lacking = make(map[ibgib.Hash]lacking)
 	p.out.clear()
 }
 
@@ -62,22 +68,26 @@ func (p *peer) open(now time.Time) {
 }
 
 // lack notes what the peer has.
-func (p *peer) lack(l Lack) {
-	if _, known := p.lacking[l.Root]; !known && len(p.lacking) >= maxRoots {
-		clear(p.lacking)
-		p.wholeAt = time.Time{}
-		return
+func (p *peer) lack(l Lack, now time.Time) {
+	known, is := p.lacking[l.Root]
+	if !is {
+		known.since = now
+		if len(p.lacking) >= maxRoots {
+			clear(p.lacking)
+			p.wholeAt = time.Time{}
+			return
+		}
 	}
 	if len(l.Heads) > maxHeads {
 		l.Heads = nil
 	}
-	p.lacking[l.Root] = l.Heads
+	p.lacking[l.Root] = lacking{l.Heads, known.since}
 }
 
 // lackAgain notes what a saga has not brought, but for what was named since.
-func (p *peer) lackAgain(l Lack) {
+func (p *peer) lackAgain(l Lack, now time.Time) {
 	if _, known := p.lacking[l.Root]; !known {
-		p.lack(l)
+		p.lack(l, now)
 	}
 }
 
