@@ -10,6 +10,7 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/keystone"
 	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
 )
 
 // A data directory may be older than what the node has signed without showing it: files
@@ -23,46 +24,73 @@ func (n *Node) renew(ctx context.Context, h host.Host, p peer.ID, said *protocol
 	if err := n.sessions.own.Able(p.String()); err != nil {
 		return ibgib.Addr{}, err
 	}
-	if !n.sessions.own.Has(p.String()) && (said == nil || n.lacks(said.Known)) {
-		if err := n.catchUp(ctx, h, p); err != nil {
+	var named ibgib.Hash
+	if said != nil {
+		named = said.Known
+	}
+	if !n.sessions.own.Has(p.String()) && (said == nil || n.lacks(named)) {
+		if err := n.catchUp(ctx, h, p, named); err != nil {
 			return ibgib.Addr{}, err
 		}
 	}
 	return n.sessions.own.Renew(ctx, p.String())
 }
 
-// catchUp takes the frames of this node's keystone that a peer has and this node lacks. A
-// peer that does not say is no hindrance: perhaps it does not know this node yet.
-func (n *Node) catchUp(ctx context.Context, h host.Host, p peer.ID) error {
+// catchUp takes the frames of this node's keystone that a peer has and this node lacks. It
+// fails as long as the peer has not said what it has, or has not brought it: nothing is to
+// be signed for it then. One that answers no such questions, as a node that does not run,
+// has said all with the frame that it has named.
+func (n *Node) catchUp(ctx context.Context, h host.Host, p peer.ID, named ibgib.Hash) error {
 	own, err := n.self.History()
 	if err != nil {
 		return err
 	}
-	before := own.Tip().Hash()
-	answer, err := protocol.AskKeystone(ctx, h, p, own.Genesis().String(), before, n.wire)
-	if err != nil || answer.Known == (ibgib.Hash{}) {
-		return ctx.Err()
+	answer, err := protocol.AskKeystone(ctx, h, p, own.Genesis().String(), own.Tip().Hash(), n.wire)
+	switch {
+	case err == nil && answer.Known != (ibgib.Hash{}):
+		named = answer.Known
+	case err != nil && !isUnsupported(err):
+		return unheard(err)
 	}
 	// What was signed meanwhile is there before a peer sees it.
+	if !n.lacks(named) {
+		return ctx.Err()
+	}
 	if own, err = n.self.History(); err != nil {
 		return err
 	}
-	if _, is := own.Place(answer.Known); is {
-		return nil
-	}
 	_, err = n.fetchKeystone(ctx, h, p, own.Genesis())
 	now, unknown := n.self.History()
-	switch {
-	case unknown != nil:
+	if unknown != nil {
 		return unknown
-	case now.Len() > own.Len():
-		n.log.Warn("a peer has more of this node's keystone than this node: an older state of the data directory was restored", "peer", p, "frames", now.Len(), "before", own.Len())
-	case errors.Is(err, keystone.ErrDisputed):
-		return err
-	case err != nil:
-		n.log.Debug("frames of the own keystone not taken", "peer", p, "error", err)
 	}
-	return ctx.Err()
+	if now.Len() > own.Len() {
+		n.log.Warn("a peer has more of this node's keystone than this node: an older state of the data directory was restored", "peer", p, "frames", now.Len(), "before", own.Len())
+	}
+	if !n.lacks(named) {
+		return ctx.Err()
+	}
+	return unheard(err)
+}
+
+// unheard makes the error of a peer that has not said what it has of this node's keystone,
+// or, with nil, has not brought it. That the peer does not trust this node stays as it is.
+func unheard(err error) error {
+	const why = "this node signs nothing for a peer before that has told what it knows of this node's keystone"
+	var e *saga.Error
+	switch {
+	case err == nil || isUnsupported(err):
+		return sessionFailure(&keystone.SessionError{Reason: keystone.ReasonUnknown, Detail: why + ": it names a frame that this node lacks, and does not bring it"})
+	case !errors.As(err, &e) || e.Remote && e.Code == saga.CodeUntrusted:
+		return err
+	}
+	return &saga.Error{Code: e.Code, Retry: e.Retry, Text: why + ": " + e.Text, Err: err}
+}
+
+// isUnsupported tells whether a peer does not answer questions of a kind.
+func isUnsupported(err error) bool {
+	var e *saga.Error
+	return errors.As(err, &e) && e.Code == saga.CodeUnsupported
 }
 
 // hearOut looks at the frames of this node's keystone and session that a peer has named in
@@ -71,7 +99,7 @@ func (n *Node) catchUp(ctx context.Context, h host.Host, p peer.ID) error {
 // the next meeting begins another one.
 func (n *Node) hearOut(ctx context.Context, h host.Host, m *protocol.Meeting, session ibgib.Addr) error {
 	if n.lacks(m.Known) {
-		if err := n.catchUp(ctx, h, m.Peer); err != nil {
+		if err := n.catchUp(ctx, h, m.Peer, m.Known); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,19 @@
 package node
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/protocol"
+	"github.com/ibgib/ibgib-node/saga"
 )
 
 // restoreOver brings a data directory, of which no node runs, back to what a copy of it
@@ -81,3 +89,109 @@ func TestPeerKnowsMoreThanARestoredNode(t *testing.T) {
 		}
 	}
 }
+
+// A node signs nothing for a peer that has not said what it knows of the node's keystone:
+// the node may have been restored without noticing.
+func TestNothingIsSignedUnheard(t *testing.T) {
+	refuse := func(code saga.Code, retry bool) func(*protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+		return func(*protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+			return nil, &saga.Error{Code: code, Text: "no", Retry: retry}
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		answer func(*protocol.KeystoneFrames) (*protocol.KeystoneFrames, error)
+		code   saga.Code // of the sync; 0: it signs
+		retry  bool
+	}{
+		{"busy", refuse(saga.CodeBusy, true), saga.CodeBusy, true},
+		{"a failure of its own", refuse(saga.CodeInternal, false), saga.CodeInternal, false},
+		{"it does not trust the node", refuse(saga.CodeUntrusted, false), saga.CodeUntrusted, false},
+		{"it names a frame and does not bring it", func(*protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+			return &protocol.KeystoneFrames{Known: junk(1).Hash()}, nil
+		}, saga.CodeUntrusted, true},
+		{"it knows the newest frame", func(ask *protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+			return &protocol.KeystoneFrames{Known: ask.Known}, nil
+		}, 0, false},
+		{"it knows nothing", func(*protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+			return new(protocol.KeystoneFrames), nil
+		}, 0, false},
+		{"it answers no such questions", refuse(saga.CodeUnsupported, false), 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := startHere(t)
+			p := newPersona(t, newPeer(t), n.PeerID())
+			service, err := protocol.Serve(t.Context(), p.host, protocol.Handlers{
+				Authorize: func(context.Context, peer.ID) error { return nil },
+				Saga:      func(context.Context, peer.ID, *saga.Init, saga.Conn) {},
+				Meet:      func(context.Context, *protocol.Meeting) {},
+				Self:      p.self(ibgib.Hash{}),
+				Keystone: func(_ context.Context, _ peer.ID, ask *protocol.KeystoneFrames) (*protocol.KeystoneFrames, error) {
+					return tt.answer(ask)
+				},
+			}, protocol.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := service.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			if _, err := n.Trust(t.Context(), p.host.ID().String()); err != nil {
+				t.Fatal(err)
+			}
+			frames := framesOf(t, n)
+			_, err = n.Sync(t.Context(), addrOf(p.host), nil)
+			if tt.code == 0 {
+				if got := framesOf(t, n); got != frames+1 {
+					t.Errorf("its keystone has %d frames, before %d: the session is not authorised: %v", got, frames, err)
+				}
+				return
+			}
+			var e *saga.Error
+			if !errors.As(err, &e) || e.Code != tt.code || e.Retry != tt.retry {
+				t.Errorf("the sync: %v, want code %s and retry %t", err, tt.code, tt.retry)
+			}
+			if got := framesOf(t, n); got != frames {
+				t.Errorf("its keystone has %d frames, before %d", got, frames)
+			}
+		})
+	}
+	// A node that does not run serves nothing: what it knows is what it names.
+	for name, tt := range map[string]struct {
+		known ibgib.Hash
+		more  int
+	}{"it names a frame and cannot be asked": {junk(1).Hash(), 0}, "it names none and cannot be asked": {ibgib.Hash{}, 1}} {
+		t.Run(name, func(t *testing.T) {
+			n := startHere(t)
+			p := newPersona(t, newPeer(t), n.PeerID())
+			if _, err := n.Trust(t.Context(), p.host.ID().String()); err != nil {
+				t.Fatal(err)
+			}
+			frames := framesOf(t, n)
+			m, err := protocol.Meet(t.Context(), p.host, infoOf(t, n), p.self(tt.known), protocol.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.HasSessions() != (tt.more > 0) {
+				t.Errorf("there is a session: %t", m.HasSessions())
+			}
+			m.Fail(t.Context(), nil)
+			if got := framesOf(t, n); got != frames+tt.more {
+				t.Errorf("its keystone has %d frames, before %d", got, frames)
+			}
+		})
+	}
+}
+
+func framesOf(t *testing.T, n *Node) int {
+	t.Helper()
+	h, err := n.self.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Len()
+}
+
+func addrOf(h host.Host) string { return fmt.Sprintf("%s/p2p/%s", h.Addrs()[0], h.ID()) }

@@ -125,18 +125,23 @@ func newPersona(t testing.TB, h host.Host, with peer.ID) *persona {
 	return p
 }
 
+// self is what it says of itself, and that it knows a frame of the other side's keystone.
+func (p *persona) self(known ibgib.Hash) protocol.Self {
+	return protocol.Self{
+		Genesis: func() string { return p.primary.Genesis().String() },
+		Session: func(context.Context, peer.ID, *protocol.Session) protocol.Session {
+			return protocol.Session{Genesis: p.session.Genesis().String(), Known: known}
+		},
+	}
+}
+
 // meet lets the host prove itself in a meeting that it begins, and returns what the
 // other side says to it.
 func (p *persona) meet(t testing.TB, at peer.AddrInfo) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	m, err := protocol.Meet(ctx, p.host, at, protocol.Self{
-		Genesis: func() string { return p.primary.Genesis().String() },
-		Session: func(context.Context, peer.ID, *protocol.Session) protocol.Session {
-			return protocol.Session{Genesis: p.session.Genesis().String()}
-		},
-	}, protocol.Options{})
+	m, err := protocol.Meet(ctx, p.host, at, p.self(ibgib.Hash{}), protocol.Options{})
 	if err != nil {
 		return err
 	}

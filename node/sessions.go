@@ -252,10 +252,12 @@ func (n *Node) whyUnproved(ctx context.Context, h host.Host, p peer.ID, err erro
 	return err
 }
 
-// cannotProve makes the error of a node that has no session with a peer; nil for nil.
+// cannotProve makes the error of a node that has no session with a peer; nil for nil. What
+// the peer has to do with it stays as it is.
 func cannotProve(err error) error {
-	if err == nil {
-		return nil
+	var e *saga.Error
+	if err == nil || errors.As(err, &e) {
+		return err
 	}
 	return &saga.Error{Code: saga.CodeUntrusted, Text: "this node cannot prove who it is: " + err.Error(), Err: err}
 }
