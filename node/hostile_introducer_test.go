@@ -2,7 +2,10 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -114,5 +117,128 @@ func TestKeystonesBeforeTheProof(t *testing.T) {
 	}
 	if len(got.Frames) > 0 {
 		t.Error("a peer that has proved nothing gets the keystone of another")
+	}
+}
+
+// An introducer names the keystone of a friend for a peer. When the friend revokes it, the
+// friend is put out; the peer has lost only what it was introduced for, and comes back as
+// soon as the introducer names its own keystone.
+func TestRevocationOfWhatAnIntroducerNames(t *testing.T) {
+	server, laptop, phone, friend := startHere(t), startHere(t), startHere(t), startHere(t)
+	trustEachOther(t, laptop, friend, byAddr)
+	syncs(t, laptop, friend)
+	theirs := friend.self.Genesis()
+	introduceFalsely(t, server, laptop, phone.PeerID(), theirs)
+	if _, err := phone.Trust(t.Context(), laptop.Identity().Addrs[0]); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := friend.RevokeKeystone(t.Context(), "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the revocation", func() bool { return laptop.trust.denies(friend.PeerID()) })
+	if p := known(laptop, phone); p.Trusted || p.Denied {
+		t.Errorf("the phone %+v", p)
+	}
+	log, err := laptop.TrustLog(t.Context())
+	if err != nil || !slices.ContainsFunc(log, func(c TrustChange) bool {
+		return c.PeerID == phone.PeerID() && c.Change == TrustWithdrawn && c.By == byRevocation && c.IntroducedBy == server.PeerID()
+	}) {
+		t.Errorf("log %+v, %v", log, err)
+	}
+	laptop.introduced(server.PeerID(), mustVouch(t, server, laptop))
+	if known(laptop, phone).Trusted {
+		t.Error("a peer is trusted by a keystone that is revoked")
+	}
+	if err := server.trust.rotate(phone.PeerID(), theirs, phone.self.Genesis()); err != nil {
+		t.Fatal(err)
+	}
+	laptop.introduced(server.PeerID(), mustVouch(t, server, laptop))
+	if p := known(laptop, phone); !p.Trusted || p.Keystone != phone.self.Genesis() {
+		t.Errorf("the phone %+v", p)
+	}
+	syncs(t, laptop, phone)
+
+	// Who is put out by a person stays out.
+	if err := laptop.Untrust(t.Context(), phone.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	laptop.introduced(server.PeerID(), mustVouch(t, server, laptop))
+	if p := known(laptop, phone); p.Trusted || !p.Denied {
+		t.Errorf("the phone %+v", p)
+	}
+}
+
+// What introducers say does not push out of the log what a person has done, nor what one of
+// them says all that others have said.
+func TestIntroducersDoNotFloodTheTrustLog(t *testing.T) {
+	list, err := loadTrust(t.TempDir()+"/trust.json", time.Now, func(peer.ID, PeerChange) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	introducers := []peer.ID{"first", "second", "third"}
+	for _, p := range introducers {
+		if err := list.add(p); err != nil {
+			t.Fatal(err)
+		}
+		if err := list.setIntroductions(p, Introductions{Introducer: &yes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := list.add("put out"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list.remove("put out", byHand); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(by peer.ID, round, n int) []protocol.Vouched {
+		var all []protocol.Vouched
+		for i := range n {
+			all = append(all, protocol.Vouched{Peer: peer.ID(fmt.Sprint(by, " ", round, " ", i)), Genesis: junk(i).Addr().String()})
+		}
+		return all
+	}
+	if _, _, err := list.introduced("second", answer("second", 0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 10 {
+		if _, _, err := list.introduced("first", answer("first", round, protocol.MaxVouched)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() (own int, of map[peer.ID]int) {
+		of = make(map[peer.ID]int)
+		for _, c := range list.changes() {
+			if c.IntroducedBy == "" {
+				own++
+			} else {
+				of[c.IntroducedBy]++
+			}
+		}
+		return own, of
+	}
+	own, of := count()
+	if own != 5 || of["second"] != 3 || of["first"] != maxIntroducedByOne {
+		t.Errorf("the log has %d changes of a person and of introducers %v", own, of)
+	}
+	if newest := list.changes()[0]; newest.IntroducedBy != "first" {
+		t.Errorf("the newest is %+v", newest)
+	}
+	for _, p := range introducers {
+		if _, _, err := list.introduced(p, answer(p, 99, protocol.MaxVouched)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if own, of = count(); own != 5 || of["first"]+of["second"]+of["third"] != maxIntroduced || of["third"] != maxIntroducedByOne {
+		t.Errorf("the log has %d changes of a person and of introducers %v", own, of)
+	}
+	// Whom a person puts out counts as what a person has done.
+	of3 := answer("third", 99, 1)[0].Peer
+	if _, err := list.remove(of3, byHand); err != nil {
+		t.Fatal(err)
+	}
+	if own, _ = count(); own != 6 {
+		t.Errorf("the log has %d changes of a person", own)
 	}
 }

@@ -95,9 +95,10 @@ func (n *Node) askIntroducer(ctx context.Context, h host.Host, p peer.ID) {
 	n.introduced(p, list)
 }
 
-// introduced trusts whom an introducer vouches for, and nobody else for its sake.
+// introduced trusts whom an introducer vouches for, and nobody else for its sake. One that
+// it names with a keystone that has come to an end is not trusted.
 func (n *Node) introduced(by peer.ID, list []protocol.Vouched) {
-	list = slices.DeleteFunc(list, func(v protocol.Vouched) bool { return v.Peer == n.id.id })
+	list = slices.DeleteFunc(list, func(v protocol.Vouched) bool { return v.Peer == n.id.id || n.hasEnded(v.Genesis) })
 	fresh, gone, err := n.trust.introduced(by, list)
 	if err != nil {
 		n.log.Error("introductions not stored", "peer", by, "error", err)
@@ -109,6 +110,16 @@ func (n *Node) introduced(by peer.ID, list []protocol.Vouched) {
 	for _, p := range fresh {
 		n.trust.changed(p, PeerTrusted)
 	}
+}
+
+// hasEnded tells whether a keystone is known to be revoked or disputed.
+func (n *Node) hasEnded(genesis string) bool {
+	addr, err := ibgib.ParseAddr(genesis)
+	if err != nil {
+		return false // nobody is trusted for that
+	}
+	h, err := n.book.History(addr)
+	return err == nil && endOf(h) != ""
 }
 
 // vouchFor answers a trusted peer that asks for whom this node vouches. It is Vouch of

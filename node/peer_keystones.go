@@ -161,23 +161,29 @@ func (n *Node) takeFrames(ctx context.Context, p peer.ID, genesis ibgib.Addr, kn
 	return err
 }
 
-// review withdraws trust from those whose keystone is revoked or disputed. One that has
-// handed over authorises nothing either, but the peer can still show its new one.
+// endOf returns what trust in those who have a keystone is withdrawn for; empty: it is
+// good. One that has handed over authorises nothing either, but the peer can still show
+// its new one.
+func endOf(h *keystone.History) (by string) {
+	switch h.Status() {
+	case keystone.Disputed:
+		return byDispute
+	case keystone.Revoked:
+		if !h.HandedOver() {
+			return byRevocation
+		}
+	}
+	return ""
+}
+
+// review withdraws trust from those whose keystone is revoked or disputed.
 func (n *Node) review(genesis ibgib.Addr) {
 	h, err := n.book.History(genesis)
 	if err != nil {
 		return
 	}
-	by := ""
-	switch h.Status() {
-	case keystone.Disputed:
-		by = byDispute
-	case keystone.Revoked:
-		if h.HandedOver() {
-			return
-		}
-		by = byRevocation
-	default:
+	by := endOf(h)
+	if by == "" {
 		return
 	}
 	for _, p := range n.trust.withKeystone(genesis) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node/internal/datadir"
+	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
 )
 
@@ -101,8 +102,14 @@ type trustRecord struct {
 
 const trustFileVersion = 4
 
-// maxTrustLog bounds how many changes of trust are remembered.
-const maxTrustLog = 1000
+// maxTrustLog bounds how many changes of trust are remembered. What introducers do, who may
+// say something else at any time, has a part of it, and of that each has one: so nothing
+// that a person has done goes for it.
+const (
+	maxTrustLog        = 1000
+	maxIntroduced      = maxTrustLog / 2
+	maxIntroducedByOne = protocol.MaxVouched
+)
 
 // TrustChange is one change of trust, as it was written down with the change itself.
 type TrustChange struct {
@@ -113,6 +120,8 @@ type TrustChange struct {
 	// which is what became of the peer's keystone.
 	By       string     `json:"by"`
 	Keystone ibgib.Addr `json:"keystone,omitzero"`
+	// IntroducedBy is who vouched for the peer, if that was what it was trusted for.
+	IntroducedBy peer.ID `json:"introducedBy,omitempty"`
 }
 
 // TrustOperation says what has changed.
@@ -330,7 +339,11 @@ func (t *trust) grant(p peer.ID, g grant, byPerson bool) (fresh bool, err error)
 
 // change is the line of the log for a change, with t.mu held.
 func (t *trust) change(p peer.ID, op TrustOperation, g grant) TrustChange {
-	return TrustChange{t.now().UTC().Truncate(time.Second), p, op, g.by(), g.keystone}
+	change := TrustChange{Time: t.now().UTC().Truncate(time.Second), PeerID: p, Change: op, By: g.by(), Keystone: g.keystone}
+	if change.By == byIntroduction {
+		change.IntroducedBy = g.introduced
+	}
+	return change
 }
 
 // changes returns the log, newest first.
@@ -343,7 +356,8 @@ func (t *trust) changes() []TrustChange {
 }
 
 // remove takes a peer off the list for good: a proof of the mesh secret does not
-// bring it back. false if it was not on it.
+// bring it back. One that was introduced, and that no person puts out, may come back: its
+// keystone was only said to be its own. false if it was not on the list.
 func (t *trust) remove(p peer.ID, by string) (bool, error) {
 	was, err := t.withdraw(p, by)
 	if was {
@@ -360,9 +374,14 @@ func (t *trust) withdraw(p peer.ID, by string) (bool, error) {
 		return false, nil
 	}
 	delete(t.trusted, p)
-	t.denied[p] = t.now().UTC().Truncate(time.Second)
 	change := t.change(p, TrustWithdrawn, before)
 	change.By = by
+	if by == byHand {
+		change.IntroducedBy = ""
+	}
+	if by == byHand || before.introduced == "" {
+		t.denied[p] = change.Time
+	}
 	if err := t.save(change); err != nil {
 		t.trusted[p] = before
 		delete(t.denied, p)
@@ -398,8 +417,7 @@ func (t *trust) useMesh(tag string) (gone []peer.ID, err error) {
 
 // save writes the file, with what has changed at the end of the log. t.mu is held.
 func (t *trust) save(changed ...TrustChange) error {
-	log := append(t.log[:len(t.log):len(t.log)], changed...)
-	log = log[max(0, len(log)-maxTrustLog):]
+	log := bounded(append(t.log[:len(t.log):len(t.log)], changed...))
 	file := trustFile{Version: trustFileVersion, Peers: make([]trustRecord, 0, len(t.trusted)), Log: log}
 	for id, g := range t.trusted {
 		file.Peers = append(file.Peers, trustRecord{id, g.since, g.mesh, g.invite, g.keystone, g.introducer, g.introduce, g.introduced})
@@ -419,6 +437,27 @@ func (t *trust) save(changed ...TrustChange) error {
 	}
 	t.log = log
 	return nil
+}
+
+// bounded returns a log without its oldest changes, if it has too many.
+func bounded(log []TrustChange) []TrustChange {
+	kept := make([]TrustChange, 0, min(len(log), maxTrustLog))
+	introduced, of := 0, make(map[peer.ID]int)
+	for _, c := range slices.Backward(log) {
+		if len(kept) == maxTrustLog {
+			break
+		}
+		if c.IntroducedBy != "" || c.By == byIntroduction {
+			if introduced == maxIntroduced || of[c.IntroducedBy] == maxIntroducedByOne {
+				continue
+			}
+			introduced++
+			of[c.IntroducedBy]++
+		}
+		kept = append(kept, c)
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // list returns the trusted peers.
@@ -482,7 +521,8 @@ func (t *trust) peers() []Peer {
 	return list
 }
 
-// TrustLog returns the changes of trust, newest first; at most 1,000 are remembered.
+// TrustLog returns the changes of trust, newest first; at most 1,000 are remembered, 500
+// of them for what introducers do, and 250 for what one of them does.
 func (n *Node) TrustLog(ctx context.Context) ([]TrustChange, error) {
 	return n.trust.changes(), ctx.Err()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -33,8 +34,8 @@ line is a JSON value; the nodes that are known at first come as changes "known".
 --watch needs a node that runs. Ctrl-C ends it.
 
 With --log it lists when trust was given and withdrawn and for what (hand, mesh,
-invite or introduced), and when a trusted node first named its keystone; the last 1,000 changes,
-newest first.`,
+invite or introduced, and by which node), and when a trusted node first named its keystone; the
+last 1,000 changes, newest first, at most 250 of them for what one introducer said.`,
 		Example: `  ibgib-node peers
   ibgib-node peers --json
   ibgib-node peers --watch
@@ -78,8 +79,8 @@ func (c *cli) trustLog(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return printList(c, each(changes), "trust has not changed yet", []string{"TIME (UTC)", "CHANGE", "BY", "PEER", "KEYSTONE"}, func(t node.TrustChange) []string {
-			return []string{showTime(t.Time), printable(string(t.Change)), printable(t.By), t.PeerID.String(), show(t.Keystone)}
+		return printList(c, each(changes), "trust has not changed yet", []string{"TIME (UTC)", "CHANGE", "BY", "PEER", "KEYSTONE", "INTRODUCED BY"}, func(t node.TrustChange) []string {
+			return []string{showTime(t.Time), printable(string(t.Change)), printable(t.By), t.PeerID.String(), show(t.Keystone), cmp.Or(t.IntroducedBy.String(), "-")}
 		})
 	})
 }
