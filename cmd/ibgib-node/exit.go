@@ -52,7 +52,7 @@ func exitTable() []exitMeaning {
 		{exitUntrusted, "one of the two nodes does not trust the other",
 			[]api.Code{api.CodeUntrusted}},
 		{exitPeer, "the other node broke the protocol, or something asked for is not supported",
-			[]api.Code{api.CodeProtocol, api.CodeLimit, api.CodeUnsupported}},
+			[]api.Code{api.CodeProtocol, api.CodeLimit, api.CodeUnsupported, api.CodeNoEndpoint, api.CodeWrongMethod}},
 		{exitInternal, "anything else: disk, damaged store, a bug",
 			[]api.Code{api.CodeInternal, api.CodeCorrupt, api.CodeDiskFull, api.CodeUnauthorized, api.CodeForbidden}},
 		{exitCanceled, "stopped by Ctrl-C or SIGTERM",

@@ -52,6 +52,8 @@ func TestExitCodes(t *testing.T) {
 		{live, &api.Error{Code: api.CodeProtocol}, exitPeer},
 		{live, &api.Error{Code: api.CodeLimit}, exitPeer},
 		{live, &api.Error{Code: api.CodeUnsupported}, exitPeer},
+		{live, &api.Error{Code: api.CodeNoEndpoint}, exitPeer}, // the node that runs is of another version
+		{live, &api.Error{Code: api.CodeWrongMethod}, exitPeer},
 		{live, &api.Error{Code: api.CodeCanceled}, exitCanceled},
 		{live, &api.Error{Code: api.CodeCorrupt}, exitInternal},
 		{live, &api.Error{Code: api.CodeDiskFull}, exitInternal},

@@ -9,6 +9,8 @@ type Code string
 // The codes.
 const (
 	CodeBadRequest   Code = "bad-request"   // the request is not understood
+	CodeNoEndpoint   Code = "no-endpoint"   // the API has no such path
+	CodeWrongMethod  Code = "wrong-method"  // the path is for other methods, as Allow says
 	CodeUnauthorized Code = "unauthorized"  // no token, or a wrong one
 	CodeForbidden    Code = "forbidden"     // Host or Origin is not this API's own
 	CodeNotFound     Code = "not-found"     // no such ibGib, timeline, frame or peer

@@ -109,8 +109,10 @@ func (c Code) status() int {
 		return http.StatusUnauthorized
 	case CodeForbidden, CodeUntrusted:
 		return http.StatusForbidden
-	case CodeNotFound:
+	case CodeNotFound, CodeNoEndpoint:
 		return http.StatusNotFound
+	case CodeWrongMethod:
+		return http.StatusMethodNotAllowed
 	case CodeRefused, CodeRejected, CodeMissingLink, CodeOutside:
 		return http.StatusUnprocessableEntity
 	case CodeTooLarge:

@@ -29,6 +29,8 @@ func guard(h http.Handler, host, token string, log *slog.Logger) http.Handler {
 			r.fail(&Error{Code: CodeForbidden, Message: "the Host of the request is not the address of this API"})
 		case len(origin) > 0 && (host == "" || len(origin) > 1 || origin[0] != "http://"+host):
 			r.fail(&Error{Code: CodeForbidden, Message: "requests of other origins are refused"})
+		case q.URL.Path == "/healthz" && q.Method != http.MethodGet && q.Method != http.MethodHead:
+			r.wrongMethod(q, http.MethodGet)
 		case q.URL.Path == "/healthz":
 			health(r, q, token)
 		case !authorized(q, token):

@@ -53,14 +53,21 @@ func newHandler(n *node.Node, o Options, stopping <-chan struct{}) *handler {
 
 func (h *handler) mux() http.Handler {
 	mux := http.NewServeMux()
+	methods := make(map[string][]string) // by path
 	for endpoint, serve := range h.endpoints() {
 		method, path, _ := strings.Cut(endpoint, " ")
+		methods[path] = append(methods[path], method)
 		mux.HandleFunc(method+" "+prefix+path, func(w http.ResponseWriter, r *http.Request) {
 			serve(newReply(w, h.log), r)
 		})
 	}
+	for path, allowed := range methods {
+		mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) {
+			newReply(w, h.log).wrongMethod(r, allowed...)
+		})
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		e := &Error{Code: CodeBadRequest, Message: fmt.Sprintf("there is no endpoint %s %s", r.Method, r.URL.Path)}
+		e := &Error{Code: CodeNoEndpoint, Message: fmt.Sprintf("there is no endpoint %s; GET %s/openapi.yaml tells which there are", r.URL.Path, prefix)}
 		newReply(w, h.log).fail(e)
 	})
 	return mux

@@ -3,8 +3,11 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -82,6 +85,17 @@ func (r *reply) fail(err error) {
 	}
 	r.send(text)
 	r.end()
+}
+
+// wrongMethod ends the answer to a request of an endpoint that has other methods.
+func (r *reply) wrongMethod(q *http.Request, allowed ...string) {
+	if slices.Contains(allowed, http.MethodGet) {
+		allowed = append(slices.Clone(allowed), http.MethodHead)
+	}
+	slices.Sort(allowed)
+	list := strings.Join(allowed, ", ")
+	r.w.Header().Set("Allow", list)
+	r.fail(&Error{Code: CodeWrongMethod, Message: fmt.Sprintf("%s takes no %s, but %s", q.URL.Path, q.Method, list)})
 }
 
 // begin begins a stream before there is anything to say, so that a client

@@ -47,8 +47,14 @@ func TestGuard(t *testing.T) {
 		{"rebound host", "GET", "/healthz", map[string]string{"Host": "evil.example:" + port}, 403, api.CodeForbidden},
 		{"other origin", "GET", "/api/v1/id", map[string]string{"Authorization": bearer, "Origin": "http://evil.example"}, 403, api.CodeForbidden},
 		{"null origin", "POST", "/api/v1/verify", map[string]string{"Authorization": bearer, "Origin": "null"}, 403, api.CodeForbidden},
-		{"no endpoint", "GET", "/api/v1/nothing", map[string]string{"Authorization": bearer}, 400, api.CodeBadRequest},
-		{"other method", "POST", "/api/v1/id", map[string]string{"Authorization": bearer}, 400, api.CodeBadRequest},
+		{"no endpoint", "GET", "/api/v1/nothing", map[string]string{"Authorization": bearer}, 404, api.CodeNoEndpoint},
+		{"no endpoint below one", "GET", "/api/v1/id/nothing", map[string]string{"Authorization": bearer}, 404, api.CodeNoEndpoint},
+		{"no prefix", "POST", "/id", map[string]string{"Authorization": bearer}, 404, api.CodeNoEndpoint},
+		{"no endpoint and no token", "GET", "/api/v1/nothing", nil, 401, api.CodeUnauthorized},
+		{"other method", "POST", "/api/v1/id", map[string]string{"Authorization": bearer, "allow": "GET, HEAD"}, 405, api.CodeWrongMethod},
+		{"other method of a change", "GET", "/api/v1/gc", map[string]string{"Authorization": bearer, "allow": "POST"}, 405, api.CodeWrongMethod},
+		{"other method of two", "DELETE", "/api/v1/follow", map[string]string{"Authorization": bearer, "allow": "GET, HEAD, POST"}, 405, api.CodeWrongMethod},
+		{"other method of health", "POST", "/healthz", map[string]string{"allow": "GET, HEAD"}, 405, api.CodeWrongMethod},
 		{"bad body", "POST", "/api/v1/trust", map[string]string{"Authorization": bearer, "body": `{"peer":"x"}`}, 400, api.CodeBadRequest},
 		{"body too large", "POST", "/api/v1/timelines/mut8", map[string]string{"Authorization": bearer, "body": strings.Repeat(" ", 17<<20)}, 413, api.CodeTooLarge},
 	} {
@@ -58,7 +64,9 @@ func TestGuard(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			allow := header["allow"]
 			delete(header, "body")
+			delete(header, "allow")
 			for name, value := range header {
 				if name == "Host" {
 					q.Host = value
@@ -81,6 +89,9 @@ func TestGuard(t *testing.T) {
 			}
 			if answer.StatusCode != tc.status || code != tc.code {
 				t.Errorf("status %d, code %q, want %d, %q", answer.StatusCode, code, tc.status, tc.code)
+			}
+			if got := answer.Header.Get("Allow"); got != allow {
+				t.Errorf("allowed are %q, want %q", got, allow)
 			}
 		})
 	}
