@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/ibgib/ibgib-node/dht"
+	"github.com/ibgib/ibgib-node/keystone"
 	"github.com/ibgib/ibgib-node/node/config"
 )
 
@@ -66,7 +69,7 @@ func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 	d.directory(n)
 	d.disk(n)
 	d.add("store", CheckOK, fmt.Sprintf("it opens; timelines and pinned stones: %d", s.Entries), "")
-	d.keystone(s)
+	d.keystone(s, n.sessions)
 	d.clock(n.now(), string(n.dir))
 	d.files(openFiles())
 	multicast := d.interfaces()
@@ -105,7 +108,21 @@ func (d *Diagnosis) directory(n *Node) {
 }
 
 // keystone tells whether the node can prove who it is.
-func (d *Diagnosis) keystone(s Status) {
+func (d *Diagnosis) keystone(s Status, with *sessions) {
+	disputed, revoked := with.endedFor(s.Keystone, keystone.ReasonDisputed), with.endedFor(s.Keystone, keystone.ReasonRevoked)
+	anew := "ibgib-node keystone revoke --yes  ends it, and  ibgib-node keystone new  gives the node a new identity; those who trusted it have to trust that: ibgib-node trust " + s.PeerID
+	signs := s.Signs == SignsReady || s.Signs == SignsSealed
+	if signs && len(disputed) > 0 {
+		d.add("keystone", CheckProblem, "it signs, but is disputed: so say "+several(disputed)+"; somebody else has its secret, or two copies of the node have signed",
+			"stop any other copy of this node; then "+anew)
+	}
+	if signs && len(revoked) > 0 {
+		d.add("keystone", CheckProblem, "it signs, but is revoked: so say "+several(revoked)+"; another copy of the node, or somebody else who has its secret, has ended it",
+			anew)
+	}
+	if signs && len(disputed)+len(revoked) > 0 {
+		return
+	}
 	switch s.Signs {
 	case SignsReady:
 		d.add("keystone", CheckOK, "it signs", "")
@@ -119,8 +136,26 @@ func (d *Diagnosis) keystone(s Status) {
 	case SignsRevoked:
 		d.add("keystone", CheckProblem, "it is revoked", "ibgib-node keystone new  gives the node a new identity")
 	case SignsDisputed:
-		d.add("keystone", CheckProblem, "it is disputed: somebody else has its secret, or two copies of the node have signed", "ibgib-node keystone revoke  ends it, then  keystone new")
+		d.add("keystone", CheckProblem, "it is disputed: somebody else has its secret, or two copies of the node have signed", "stop any other copy of this node; then "+anew)
 	}
+}
+
+// maxNamed bounds the peers that a finding names.
+const maxNamed = 3
+
+// several names peers.
+func several(peers []peer.ID) string {
+	text := ""
+	for i, p := range peers[:min(len(peers), maxNamed)] {
+		if i > 0 {
+			text += ", "
+		}
+		text += p.String()
+	}
+	if more := len(peers) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func (d *Diagnosis) disk(n *Node) {

@@ -116,7 +116,7 @@ func (n *Node) authorize(h host.Host) func(context.Context, peer.ID) error {
 func (n *Node) welcome(h host.Host) func(context.Context, *protocol.Meeting) {
 	return func(ctx context.Context, m *protocol.Meeting) {
 		if n.trust.denies(m.Peer) {
-			m.Refuse(ctx)
+			n.refuse(ctx, m)
 			return
 		}
 		fresh := n.redeemed(m)
@@ -127,6 +127,23 @@ func (n *Node) welcome(h host.Host) func(context.Context, *protocol.Meeting) {
 		}
 		n.learn(ctx, h, m, err == nil && m.HasSessions())
 	}
+}
+
+// refuse ends a meeting with a peer that was put out. One that was for what has become of
+// the keystone that it still names is told so: its owner may not know.
+func (n *Node) refuse(ctx context.Context, m *protocol.Meeting) {
+	last := n.trust.last(m.Peer)
+	refusal := &keystone.SessionError{Detail: "this node has trusted you by that keystone, and does no longer"}
+	switch {
+	case last.By == byDispute && last.Keystone.String() == m.Genesis:
+		refusal.Reason = keystone.ReasonDisputed
+	case last.By == byRevocation && last.Keystone.String() == m.Genesis:
+		refusal.Reason = keystone.ReasonRevoked
+	default:
+		m.Refuse(ctx)
+		return
+	}
+	m.Fail(ctx, sessionFailure(refusal))
 }
 
 // greet meets a peer that this node connects to.
@@ -165,6 +182,7 @@ func (n *Node) conclude(ctx context.Context, h host.Host, m *protocol.Meeting, i
 	}
 	if err != nil {
 		n.sessions.lost(m.Peer) // it may have taken nothing
+		n.sessions.heard(m.Peer, n.self.Genesis(), err)
 	}
 	if session, parsed := ibgib.ParseAddr(m.Said().Genesis); parsed == nil && err == nil && m.HasSessions() {
 		n.sessions.took(m.Peer, shown{m.Conn(), session})

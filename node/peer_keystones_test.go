@@ -1,9 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p"
@@ -388,6 +391,86 @@ func TestEquivocationEndsTrust(t *testing.T) {
 	}
 	if c := lastChange(t, a); c.Change != TrustWithdrawn || c.By != byDispute {
 		t.Errorf("log %+v", c)
+	}
+}
+
+// A node of which others say that its keystone is disputed, or revoked, and which does not
+// know why, tells its owner so, until it has another one.
+func TestDoctorTellsWhatOthersSayOfTheKeystone(t *testing.T) {
+	for _, tt := range []struct {
+		word  string
+		spoil func(t *testing.T, dir string)
+	}{
+		{"disputed", func(t *testing.T, dir string) {
+			offline(t, dir, func(c *Node) {
+				if _, err := c.RotateKeystone(t.Context(), "a person decided so"); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}},
+		{"revoked", func(t *testing.T, dir string) {
+			offline(t, dir, func(c *Node) {
+				if _, err := c.RevokeKeystone(t.Context(), "stolen"); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}},
+	} {
+		t.Run(tt.word, func(t *testing.T) {
+			a, b := paired(t)
+			meets(t, a, b)
+			dir := b.DataDir()
+			other := copyOf(t, b)
+			b = meshNode(t, dir, Mesh{})
+			if tt.word == "disputed" {
+				mustApprove(t, b, 1)
+			}
+			meets(t, a, b)
+			genesis := b.self.Genesis()
+			tt.spoil(t, other)
+			var frames bytes.Buffer
+			offline(t, other, func(c *Node) {
+				for g, err := range c.KeystoneFrames(t.Context(), genesis) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					frames.Write(append(g.AppendJSON(nil), '\n'))
+				}
+			})
+			_, _ = a.ImportKeystone(t.Context(), &frames) // what came in by another way
+			if p := known(a, b); p.Trusted || !p.Denied {
+				t.Fatalf("a knows %+v", p)
+			}
+			says := func() Check {
+				t.Helper()
+				d, err := b.Diagnose(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.IndexFunc(d.Checks, func(c Check) bool { return c.Name == "keystone" })
+				return d.Checks[i]
+			}
+			err := greets(t, b, a)
+			var e *saga.Error
+			if !errors.As(err, &e) || !e.Remote || e.Code != saga.CodeUntrusted || e.Reason != tt.word {
+				t.Errorf("b is told %v", err)
+			}
+			if c := says(); c.State != CheckProblem || !strings.Contains(c.Finding, tt.word) || !strings.Contains(c.Finding, a.PeerID().String()) || c.Advice == "" {
+				t.Errorf("doctor says %+v", c)
+			}
+			if _, err := b.RevokeKeystone(t.Context(), tt.word); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.NewKeystone(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			if err := greets(t, b, a); !errors.As(err, &e) || e.Reason != "" {
+				t.Errorf("with a new keystone b is told %v", err)
+			}
+			if c := says(); c.State != CheckOK {
+				t.Errorf("with a new keystone doctor says %+v", c)
+			}
+		})
 	}
 }
 

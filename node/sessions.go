@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -31,6 +32,15 @@ type sessions struct {
 	proofs   map[peer.ID]proof
 	shown    map[peer.ID]shown
 	meetings map[peer.ID]*meetings
+	// ended has the peers that take a keystone of this node, or a session of it, for
+	// revoked or disputed.
+	ended map[peer.ID]end
+}
+
+// end is what a peer has said of a keystone of this node.
+type end struct {
+	primary ibgib.Addr
+	reason  keystone.Reason
 }
 
 // proof says what a peer has proved.
@@ -54,7 +64,7 @@ type meetings struct {
 }
 
 func newSessions(own *identity.Sessions) *sessions {
-	return &sessions{own: own, proofs: make(map[peer.ID]proof), shown: make(map[peer.ID]shown), meetings: make(map[peer.ID]*meetings)}
+	return &sessions{own: own, proofs: make(map[peer.ID]proof), shown: make(map[peer.ID]shown), meetings: make(map[peer.ID]*meetings), ended: make(map[peer.ID]end)}
 }
 
 // begin notes a meeting with a peer, in which it may prove something. end is to be
@@ -113,6 +123,37 @@ func (s *sessions) took(p peer.ID, sh shown) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown[p] = sh
+	delete(s.ended, p)
+}
+
+// heard notes what a peer has answered of this node's keystone: whether that has come to
+// an end, as it says.
+func (s *sessions) heard(p peer.ID, primary ibgib.Addr, err error) {
+	var e *saga.Error
+	if !errors.As(err, &e) || !e.Remote || e.Code != saga.CodeUntrusted {
+		return
+	}
+	reason := keystone.Reason(e.Reason)
+	if reason != keystone.ReasonRevoked && reason != keystone.ReasonDisputed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended[p] = end{primary, reason}
+}
+
+// endedFor lists the peers that have said so of a keystone, for a reason.
+func (s *sessions) endedFor(primary ibgib.Addr, reason keystone.Reason) []peer.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []peer.ID
+	for p, e := range s.ended {
+		if e == (end{primary, reason}) {
+			list = append(list, p)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // hasTaken tells whether it has.
@@ -145,6 +186,7 @@ func (s *sessions) forget(p peer.ID) {
 	defer s.mu.Unlock()
 	delete(s.proofs, p)
 	delete(s.shown, p)
+	delete(s.ended, p)
 }
 
 // of returns what a peer has proved on a connection that is open.

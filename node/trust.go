@@ -211,6 +211,18 @@ func (t *trust) denies(p peer.ID) bool {
 	return ok
 }
 
+// last returns the last change of trust in a peer that the log remembers.
+func (t *trust) last(p peer.ID) TrustChange {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range slices.Backward(t.log) {
+		if c.PeerID == p {
+			return c
+		}
+	}
+	return TrustChange{}
+}
+
 // add puts a peer on the list, by hand. One that is on it by hand stays as it is.
 func (t *trust) add(p peer.ID) error {
 	fresh, err := t.grant(p, grant{}, true)
