@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
@@ -22,28 +23,32 @@ func IsAbbreviation(text string) bool {
 // digits. It fails with blockstore.ErrNotFound if there is none, and with ErrInput if
 // there are several.
 func (n *Node) Expand(ctx context.Context, digits string) (ibgib.Addr, error) {
-	addr, err := n.expand(ctx, strings.ToUpper(digits))
-	if err != nil {
-		return addr, fmt.Errorf("node: %s: %w", shorten(digits), err)
-	}
-	return addr, nil
+	return expand(ctx, digits, n.beginning)
 }
 
-func (n *Node) expand(ctx context.Context, digits string) (ibgib.Addr, error) {
-	if !IsAbbreviation(digits) {
-		return ibgib.Addr{}, fmt.Errorf("%w: not %d to %d hex digits", ErrInput, MinDigits, 2*len(ibgib.Hash{}))
+// ExpandKeystone does what Expand does for the frames of keystones, those that the node
+// keeps and those that are stored otherwise.
+func (n *Node) ExpandKeystone(ctx context.Context, digits string) (ibgib.Addr, error) {
+	return expand(ctx, digits, n.keystonesBeginning)
+}
+
+func expand(ctx context.Context, digits string, beginning func(context.Context, string) ([]ibgib.Addr, error)) (ibgib.Addr, error) {
+	fail := func(err error) (ibgib.Addr, error) {
+		return ibgib.Addr{}, fmt.Errorf("node: %s: %w", shorten(digits), err)
 	}
-	found, err := n.beginning(ctx, digits)
+	if !IsAbbreviation(digits) {
+		return fail(fmt.Errorf("%w: not %d to %d hex digits", ErrInput, MinDigits, 2*len(ibgib.Hash{})))
+	}
+	found, err := beginning(ctx, strings.ToUpper(digits))
 	switch {
 	case err != nil:
-		return ibgib.Addr{}, err
+		return fail(err)
 	case len(found) == 0:
-		return ibgib.Addr{}, absence("no hash begins so")
+		return fail(absence("no hash begins so"))
 	case len(found) > 1:
-		return ibgib.Addr{}, fmt.Errorf("%w: more than one hash begins so, such as those of %s and %s; give more digits", ErrInput, found[0], found[1])
-	default:
-		return found[0], nil
+		return fail(fmt.Errorf("%w: more than one hash begins so, such as those of %s and %s; give more digits", ErrInput, found[0], found[1]))
 	}
+	return found[0], nil
 }
 
 // beginning returns the ibGibs of all shares whose hash begins with some digits; two if
@@ -62,4 +67,23 @@ func (n *Node) beginning(ctx context.Context, digits string) ([]ibgib.Addr, erro
 		}
 	}
 	return list, nil
+}
+
+// maxAlike bounds the hashes that are looked at for those of keystones.
+const maxAlike = 1000
+
+// keystonesBeginning does what beginning does for frames of keystones. Those that the node
+// keeps are in the local area.
+func (n *Node) keystonesBeginning(ctx context.Context, digits string) ([]ibgib.Addr, error) {
+	list, err := n.store.View(blockstore.LocalArea).Beginning(ctx, digits, maxAlike)
+	if err != nil {
+		return nil, err
+	}
+	others, err := n.beginning(ctx, digits)
+	for _, a := range others {
+		if !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return slices.DeleteFunc(list, func(a ibgib.Addr) bool { return !strings.HasPrefix(a.String(), "keystone^") }), err
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/keystone"
 	"github.com/ibgib/ibgib-node/node"
 )
 
@@ -58,5 +59,34 @@ func TestExpand(t *testing.T) {
 		if a, err := n.Expand(t.Context(), text); err == nil || !want(err) {
 			t.Errorf("%q: %s, %v", text, a, err)
 		}
+	}
+}
+
+// The first digits of a hash name a keystone too, its first frame or a later one, and
+// nothing else.
+func TestExpandKeystone(t *testing.T) {
+	n := openNode(t)
+	note, err := n.Create(t.Context(), ibgib.Addr{}, ibgib.FirstGenOptions{Ib: "note"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := n.SignKeystone(t.Context(), keystone.Claim{Verb: "approve", Target: note.Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []ibgib.Addr{signed.Genesis, signed.Addr} {
+		digits := strings.Split(want.String(), "^")[1][:20]
+		for _, text := range []string{digits, strings.ToLower(digits)} {
+			if a, err := n.ExpandKeystone(t.Context(), text); err != nil || a != want {
+				t.Errorf("%s: %s, %v; want %s", text, a, err, want)
+			}
+		}
+		if a, err := n.Expand(t.Context(), digits); !isNotFound(err) {
+			t.Errorf("%s is taken for %s, %v", digits, a, err)
+		}
+	}
+	digits := strings.Split(note.Addr.String(), "^")[1][:20]
+	if a, err := n.ExpandKeystone(t.Context(), digits); !isNotFound(err) {
+		t.Errorf("%s is taken for the keystone %s, %v", digits, a, err)
 	}
 }

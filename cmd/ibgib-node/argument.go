@@ -17,12 +17,21 @@ import (
 // addrArg reads an address from the command line, or the first digits of the hash
 // in one that is stored.
 func (c *cli) addrArg(cmd *cobra.Command, text string) (ibgib.Addr, error) {
+	return c.shortAddr(cmd, text, (*api.Client).Expand)
+}
+
+// keystoneArg does what addrArg does for the address of a keystone or one of its frames.
+func (c *cli) keystoneArg(cmd *cobra.Command, text string) (ibgib.Addr, error) {
+	return c.shortAddr(cmd, text, (*api.Client).ExpandKeystone)
+}
+
+func (c *cli) shortAddr(cmd *cobra.Command, text string, expand func(*api.Client, context.Context, string) (ibgib.Addr, error)) (ibgib.Addr, error) {
 	if !node.IsAbbreviation(text) {
 		return readAddr(cmd, text, "address (ib^gib), nor the first digits of a hash, 6 at least")
 	}
 	var addr ibgib.Addr
 	err := c.withNode(cmd.Context(), accessExisting, func(client *api.Client) (err error) {
-		addr, err = client.Expand(cmd.Context(), text)
+		addr, err = expand(client, cmd.Context(), text)
 		return err
 	})
 	return addr, err

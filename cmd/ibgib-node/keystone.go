@@ -39,13 +39,13 @@ credential ibgib-node-passphrase) when the keystone is made, it is sealed.`,
 	return cmd
 }
 
-// keystoneArg reads the address of a keystone or one of its frames; without an
+// keystoneArgs reads the address of a keystone or one of its frames; without an
 // argument it is the node's own, the zero Addr.
-func (c *cli) keystoneArg(cmd *cobra.Command, args []string) (ibgib.Addr, error) {
+func (c *cli) keystoneArgs(cmd *cobra.Command, args []string) (ibgib.Addr, error) {
 	if len(args) == 0 {
 		return ibgib.Addr{}, nil
 	}
-	return exactAddr(cmd, args[0])
+	return c.keystoneArg(cmd, args[0])
 }
 
 func keystoneShowCommand(c *cli) *cobra.Command {
@@ -55,10 +55,11 @@ func keystoneShowCommand(c *cli) *cobra.Command {
 		Long: `Shows the keystone of this node, or the one that ADDR names, its first frame or a
 later one. The address of the first frame is what others trust.`,
 		Example: `  ibgib-node keystone show
+  ibgib-node keystone show 9CA7CB8A06C9
   ibgib-node keystone show 'keystone^HASH' --json`,
 		Args: argsBetween(0, 1, "at most one ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := c.keystoneArg(cmd, args)
+			addr, err := c.keystoneArgs(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -139,7 +140,7 @@ that was withdrawn has to be given again.`,
 		Example: `  ibgib-node keystone settle 'keystone^HASH'`,
 		Args:    argsBetween(1, 1, "one ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := exactAddr(cmd, args[0])
+			addr, err := c.keystoneArg(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ a line, oldest first. They are public: the secret is not among them.`,
   ibgib-node keystone export 'keystone^HASH'`,
 		Args: argsBetween(0, 1, "at most one ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := c.keystoneArg(cmd, args)
+			addr, err := c.keystoneArgs(cmd, args)
 			if err != nil {
 				return err
 			}

@@ -47,8 +47,8 @@ func (c *cli) keystoneVerify(cmd *cobra.Command, what string) error {
 }
 
 func (c *cli) verifyKeystone(ctx context.Context, cmd *cobra.Command, what string) (r keystone.Report, err error) {
-	if _, missing := os.Stat(what); missing != nil && strings.Contains(what, "^") {
-		addr, err := exactAddr(cmd, what)
+	if _, missing := os.Stat(what); missing != nil && (strings.Contains(what, "^") || node.IsAbbreviation(what)) {
+		addr, err := c.keystoneArg(cmd, what)
 		if err != nil {
 			return r, err
 		}

@@ -12,6 +12,7 @@ func (h *handler) endpoints() map[string]func(*reply, *http.Request) {
 
 		"GET /keystones":        h.getKeystones,
 		"GET /keystone":         h.getKeystone,
+		"GET /keystone/expand":  h.getKeystoneExpand,
 		"GET /keystone/verify":  h.getKeystoneVerify,
 		"GET /keystone/frames":  h.getKeystoneFrames,
 		"POST /keystone/sign":   h.postKeystoneSign,

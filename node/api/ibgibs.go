@@ -35,6 +35,11 @@ func (h *handler) getExpand(r *reply, q *http.Request) {
 	answer(r, addr, err)
 }
 
+func (h *handler) getKeystoneExpand(r *reply, q *http.Request) {
+	addr, err := h.n.ExpandKeystone(q.Context(), q.URL.Query().Get("digits"))
+	answer(r, addr, err)
+}
+
 // stoneBody and parseStone write and read {"ib", "parent", "data", "uuid"}, with
 // package ibgib for the reason that transformBody has.
 func stoneBody(o ibgib.StoneOptions) []byte {
@@ -127,6 +132,11 @@ func (h *handler) getGraph(r *reply, q *http.Request) {
 // digits.
 func (c *Client) Expand(ctx context.Context, digits string) (addr ibgib.Addr, err error) {
 	return addr, c.get(ctx, "/ibgibs/expand", url.Values{"digits": {digits}}, &addr)
+}
+
+// ExpandKeystone does what Expand does for the frames of keystones.
+func (c *Client) ExpandKeystone(ctx context.Context, digits string) (addr ibgib.Addr, err error) {
+	return addr, c.get(ctx, "/keystone/expand", url.Values{"digits": {digits}}, &addr)
 }
 
 // Put stores the ibGib that raw is, JSON of any form; a missing gib is computed.

@@ -167,6 +167,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ask("POST /ibgibs/put", string(put), ok)
+	me := text(a.ask("GET /keystone", "", ok), "genesis")
+	a.ask("GET /keystone/expand", "", ok, "digits", strings.Split(me, "^")[1][:20])
 	a.ask("GET /ibgibs/expand", "", ok, "digits", strings.ToLower(strings.Split(frame, "^")[1][:20]))
 	a.ask("GET /ibgibs/diff", "", ok, "from", tjp, "to", frame)
 	a.ask("GET /ibgibs/graph", "", ok, "addr", frame, "limit", "3")
@@ -319,6 +321,7 @@ func TestFailuresAreAsDescribed(t *testing.T) {
 		{"GET /timelines/log", "", 404, CodeNotFound, []string{"addr", nowhere}},
 		{"GET /timelines/latest", "", 404, CodeNotFound, []string{"addr", nowhere}},
 		{"GET /ibgibs/expand", "", 400, CodeBadRequest, []string{"digits", "x"}},
+		{"GET /keystone/expand", "", 404, CodeNotFound, []string{"digits", strings.Repeat("A", 20)}},
 		{"GET /ibgibs/expand", "", 404, CodeNotFound, []string{"digits", strings.Repeat("A", 20)}},
 		{"GET /sagas/show", "", 404, CodeNotFound, []string{"id", "nothing"}},
 		{"GET /find", "", 501, CodeUnsupported, []string{"addr", nowhere}},
