@@ -25,7 +25,7 @@ type Share struct {
 	Members     []ShareMember `json:"members"`
 	Entries     uint64        `json:"entries"`     // timelines and pinned constants
 	Fingerprint string        `json:"fingerprint"` // hex, over their heads
-	// Out counts what was taken out of the share for good.
+	// Out counts what is out of the share for good; OutOfShare lists it.
 	Out int `json:"out"`
 }
 
@@ -401,5 +401,33 @@ func (n *Node) ShareTimelines(ctx context.Context, name string) ([]Timeline, err
 		}
 		list = append(list, located{e, sh}.timeline())
 	}
+	return list, nil
+}
+
+// OutTimeline is a timeline, or a constant, that is out of a share for good: no member
+// brings it back.
+type OutTimeline struct {
+	Tjp ibgib.Addr `json:"tjp"` // or the constant
+	At  time.Time  `json:"at"`
+	// Forgotten tells that Forget has taken it out of all shares, and Remember ends that.
+	// Else it was taken out of this one, and AddToShare ends it.
+	Forgotten bool `json:"forgotten"`
+}
+
+// OutOfShare lists what is out of a share for good, the latest first.
+func (n *Node) OutOfShare(ctx context.Context, name string) ([]OutTimeline, error) {
+	sh, err := n.shares.byName(name)
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	out, err := sh.view.Forgotten(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("node: share %s: %w", sh.Name, err)
+	}
+	list := make([]OutTimeline, len(out))
+	for i, f := range out {
+		list[i] = OutTimeline{Tjp: f.Root, At: f.At, Forgotten: f.Everywhere}
+	}
+	slices.SortStableFunc(list, func(a, b OutTimeline) int { return b.At.Compare(a.At) })
 	return list, nil
 }

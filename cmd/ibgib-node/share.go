@@ -174,7 +174,9 @@ func shareShowCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a share: its members and timelines",
-		Long:  `Shows the members of a share and the timelines and constants that it lists here.`,
+		Long: `Shows the members of a share, the timelines and constants that it lists here, and
+those that are out of it for good, the latest first: taken out of it, until share add
+puts them back, or forgotten, until forget --undo.`,
 		Example: `  ibgib-node share show family
   ibgib-node share show default --json`,
 		Args: argsBetween(1, 1, "one NAME"),
@@ -185,7 +187,8 @@ func shareShowCommand(c *cli) *cobra.Command {
 // shownShare is a share with what it lists.
 type shownShare struct {
 	node.Share
-	Timelines []node.Timeline `json:"timelines"`
+	Timelines []node.Timeline    `json:"timelines"`
+	TakenOut  []node.OutTimeline `json:"takenOut"`
 }
 
 func (c *cli) shareShow(ctx context.Context, name string) error {
@@ -195,7 +198,10 @@ func (c *cli) shareShow(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		shown.Timelines, err = client.ShareTimelines(ctx, name)
+		if shown.Timelines, err = client.ShareTimelines(ctx, name); err != nil {
+			return err
+		}
+		shown.TakenOut, err = client.OutOfShare(ctx, name)
 		for _, sh := range list.Shares {
 			if sh.Name == name {
 				shown.Share = sh
@@ -208,15 +214,26 @@ func (c *cli) shareShow(ctx context.Context, name string) error {
 	}
 	return c.print(shown, func(w io.Writer) {
 		showShare(w, shown.Share)
-		if len(shown.Timelines) == 0 {
-			return
+		if len(shown.Timelines) > 0 {
+			fmt.Fprintln(w)
+			t := newTable(w, "TIMELINE", "N", "LATEST")
+			for _, tl := range shown.Timelines {
+				t.row(shortHash(tl.Tjp), showN(tl.N), show(tl.Latest))
+			}
+			t.end()
 		}
-		fmt.Fprintln(w)
-		t := newTable(w, "TIMELINE", "N", "LATEST")
-		for _, tl := range shown.Timelines {
-			t.row(shortHash(tl.Tjp), showN(tl.N), show(tl.Latest))
+		if len(shown.TakenOut) > 0 {
+			fmt.Fprintln(w)
+			t := newTable(w, "OUT", "SINCE (UTC)", "BY", "TIMELINE")
+			for _, o := range shown.TakenOut {
+				by := "share remove"
+				if o.Forgotten {
+					by = "forget"
+				}
+				t.row(shortHash(o.Tjp), showTime(o.At), by, show(o.Tjp))
+			}
+			t.end()
 		}
-		t.end()
 	})
 }
 

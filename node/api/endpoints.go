@@ -71,6 +71,7 @@ func (h *handler) endpoints() map[string]func(*reply, *http.Request) {
 
 		"GET /shares":                 h.getShares,
 		"GET /shares/timelines":       h.getShareTimelines,
+		"GET /shares/out":             h.getShareOut,
 		"POST /shares/create":         h.postShareCreate,
 		"POST /shares/delete":         h.postShareDelete,
 		"POST /shares/members/add":    h.postMemberAdd,

@@ -135,7 +135,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, e := range []string{
 		"GET /version", "GET /id", "GET /keystones", "GET /keystone", "GET /keystone/verify", "GET /keystone/frames", "GET /peers",
 		"GET /trust/log", "GET /timelines/heads", "GET /ibgibs", "GET /stats", "GET /status", "GET /doctor", "GET /wants",
-		"GET /provide", "GET /follow", "GET /shares", "GET /shares/timelines", "GET /forget", "GET /sagas", "GET /conflicts",
+		"GET /provide", "GET /follow", "GET /shares", "GET /shares/timelines", "GET /shares/out", "GET /forget", "GET /sagas", "GET /conflicts",
 	} {
 		a.ask(e, "", ok) // where there is nothing yet
 	}
@@ -195,6 +195,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	a.ask("POST /shares/delete", jsonOf("share", "family"), ok)
 	a.ask("POST /forget", jsonOf("addr", fork), ok)
 	a.ask("GET /forget", "", ok)
+	a.ask("GET /shares/out", "", ok)
 	a.ask("POST /remember", jsonOf("addr", fork), ok)
 
 	for _, e := range []string{"GET /peers", "GET /trust/log", "GET /timelines/heads", "GET /ibgibs", "GET /stats", "GET /status", "GET /doctor", "GET /sagas", "GET /keystones"} {
@@ -339,6 +340,7 @@ func TestFailuresAreAsDescribed(t *testing.T) {
 		{"POST /sync", `{"addr":"/ip4/127.0.0.1/tcp/1/p2p/` + a.n.PeerID().String() + `"}`, 400, CodeBadRequest, nil},
 		{"POST /shares/delete", `{"share":"none"}`, 404, CodeNotFound, nil},
 		{"GET /shares/timelines", "", 404, CodeNotFound, []string{"share", "none"}},
+		{"GET /shares/out", "", 404, CodeNotFound, []string{"share", "none"}},
 		{"GET /events", "", 400, CodeBadRequest, []string{"kinds", "none"}},
 	} {
 		v := a.ask(c.endpoint, c.body, c.status, c.query...)

@@ -123,6 +123,7 @@ var wire = map[string]spoken{
 
 	"GET /shares":                 value[node.ShareList](),
 	"GET /shares/timelines":       value[[]node.Timeline](),
+	"GET /shares/out":             value[[]node.OutTimeline](),
 	"POST /shares/create":         valueFor[node.ShareOptions, node.Share](),
 	"POST /shares/delete":         valueFor[shareRequest, empty](),
 	"POST /shares/members/add":    valueFor[shareRequest, node.Share](),

@@ -25,6 +25,11 @@ func (h *handler) getShareTimelines(r *reply, q *http.Request) {
 	answer(r, list, err)
 }
 
+func (h *handler) getShareOut(r *reply, q *http.Request) {
+	list, err := h.n.OutOfShare(q.Context(), q.URL.Query().Get("share"))
+	answer(r, list, err)
+}
+
 func (h *handler) postShareCreate(r *reply, q *http.Request) {
 	var in node.ShareOptions
 	if err := object(r, q, &in); err != nil {
@@ -136,6 +141,11 @@ func (c *Client) Shares(ctx context.Context) (list node.ShareList, err error) {
 // ShareTimelines lists what a share has.
 func (c *Client) ShareTimelines(ctx context.Context, name string) (list []node.Timeline, err error) {
 	return list, c.get(ctx, "/shares/timelines", url.Values{"share": {name}}, &list)
+}
+
+// OutOfShare lists what is out of a share for good, the latest first.
+func (c *Client) OutOfShare(ctx context.Context, name string) (list []node.OutTimeline, err error) {
+	return list, c.get(ctx, "/shares/out", url.Values{"share": {name}}, &list)
 }
 
 // CreateShare makes a share, or joins one of another node.
