@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 const (
@@ -65,9 +64,8 @@ func (s addrStore) AddAddrs(p peer.ID, addrs []ma.Multiaddr, ttl time.Duration) 
 // from returns the IP address from which a peer is connected, or that of its relay.
 func (s addrStore) from(p peer.ID) netip.Addr {
 	for _, c := range s.network.ConnsToPeer(p) {
-		if ip, err := manet.ToIP(c.RemoteMultiaddr()); err == nil {
-			addr, _ := netip.AddrFromSlice(ip)
-			return addr.Unmap()
+		if ip := remoteIP(c); ip.IsValid() {
+			return ip
 		}
 	}
 	return netip.Addr{}

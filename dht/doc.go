@@ -13,7 +13,8 @@
 // peers and by those it knew before; its Memory is for its caller to keep. What it
 // keeps for others is bounded (records.go) and shared out among networks, addresses and
 // peers (holder.go). Bounded are the addresses that they tell too (announced_addrs.go),
-// and what it holds of a message that comes or goes (message_stream.go).
+// what it holds of a message that comes or goes (message_stream.go), and the streams on
+// which others ask (stream_places.go).
 //
 // What both hand out is what strangers claim: nothing is proven but that the addresses
 // are plausible. The package gets no ibGib from anybody and trusts nobody: that is for

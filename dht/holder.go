@@ -12,11 +12,11 @@ import (
 type holder struct {
 	in    *holder // nil at the top
 	name  string
-	bytes int
+	bytes int // or whatever else is counted
 	parts map[string]*holder
 	most  holders   // the parts, first the one with the most bytes
 	at    int       // its place in in.most
-	kept  list.List // of *kept, the oldest first; at the bottom only
+	kept  list.List // what counts, the oldest first; at the bottom only
 }
 
 // path returns the names of holders from the top down to that of a peer.
@@ -70,8 +70,8 @@ func (h *holder) grow(bytes int) {
 	h.bytes += bytes
 }
 
-// oldestOfMost returns the oldest record of whoever has the most, or nil.
-func (h *holder) oldestOfMost() *kept {
+// oldestOfMost returns the oldest of what whoever has the most has, or nil.
+func (h *holder) oldestOfMost() any {
 	for len(h.most) > 0 {
 		h = h.most[0]
 	}
@@ -79,7 +79,7 @@ func (h *holder) oldestOfMost() *kept {
 	if oldest == nil {
 		return nil
 	}
-	return oldest.Value.(*kept)
+	return oldest.Value
 }
 
 // holders is a heap.

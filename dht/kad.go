@@ -115,7 +115,7 @@ func StartKad(ctx context.Context, h host.Host, opts KadOptions) (*Kad, error) {
 		return nil, fmt.Errorf("dht: %w", err)
 	}
 	k := &Kad{host: h, opts: opts, announced: make(map[string]multihash.Multihash), more: make(chan struct{}, 1), records: newRecords(h.ID(), opts.Memory.Records)}
-	theirs := kadHost{h, maxAnswer, addrStore{h.Peerstore(), k.records, h.Network()}}
+	theirs := kadHost{h, maxAnswer, addrStore{h.Peerstore(), k.records, h.Network()}, new(streamPlaces)}
 	options := []kad.Option{kad.Mode(mode), kad.BucketSize(opts.BucketSize), kad.Datastore(k.records),
 		kad.ProviderManagerOpts(kadrecords.ProviderAddrTTL(announcedTTL), kadrecords.Cache(noCache{}))}
 	if opts.Public {

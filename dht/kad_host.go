@@ -11,15 +11,20 @@ import (
 )
 
 // kadHost is a host as the library sees it, which bounds what the library holds of
-// others: messages while they come or go, and addresses.
+// others: streams, messages while they
+// come or go, and addresses.
 type kadHost struct {
 	host.Host
 	maxAnswer uint64
 	addrs     addrStore
+	places    *streamPlaces
 }
 
 func (h kadHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
-	h.Host.SetStreamHandler(id, func(s network.Stream) { handle(&messageStream{Stream: s, max: maxRequest}) })
+	h.Host.SetStreamHandler(id, func(s network.Stream) {
+		defer h.places.leave(h.places.take(s))
+		handle(&messageStream{Stream: s, max: maxRequest})
+	})
 }
 
 func (h kadHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {

@@ -164,8 +164,8 @@ func (r *records) put(x Record) {
 		r.of[p]++
 	}
 	for r.sorted.Len() > maxRecords || r.bytes > maxRecordBytes {
-		k := r.others.oldestOfMost()
-		if k == nil {
+		k, ok := r.others.oldestOfMost().(*kept)
+		if !ok {
 			break
 		}
 		r.remove(k)
