@@ -21,8 +21,8 @@ import (
 const (
 	// fetchSilence is how long a peer may take to begin an answer.
 	fetchSilence = 15 * time.Second
-	// fetchSlow is how long a peer may be slow before it gives way to others that wait
-	// to be asked, or is marked when they have given all.
+	// fetchSlow is how long a peer that is slow has a place before it gives way to others
+	// that wait to be asked, and how long it may have been asked in all before it is marked.
 	fetchSlow = 5 * time.Second
 	// fetchFaster is how many times as much as from a slow peer has come from another
 	// one if the slow one is marked.
@@ -37,6 +37,7 @@ type fetchSource struct {
 	number gather.Source
 	peer   peer.ID
 	cancel context.CancelCauseFunc
+	began  time.Time
 	asked  bool // for something
 	gone   bool // it has given way
 	over   bool
@@ -56,26 +57,28 @@ func (f *fetcher) newSource(ctx context.Context, p peer.ID) (*fetchSource, conte
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	own, cancel := context.WithCancelCause(ctx)
-	s := &fetchSource{number: gather.Source(len(f.asked)), peer: p, cancel: cancel}
+	s := &fetchSource{number: gather.Source(len(f.asked)), peer: p, cancel: cancel, began: time.Now()}
 	f.asked = append(f.asked, s)
-	f.plan.Began(s.number, time.Now())
+	f.plan.Began(s.number, s.began)
 	return s, own
 }
 
-// places counts the peers that are being asked and are not slow. drop is the one that
-// has given least of those that have been slow for some time, nil if there is none.
+// places counts the peers that are being asked and are not slow. drop is the slowest one
+// of those that have had a place for some time, nil if there is none.
 func (f *fetcher) places() (quick int, drop *fetchSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
+	least := float64(gather.SlowPace)
 	for _, s := range f.asked {
-		slow := f.plan.Slow(s.number, now)
-		switch {
-		case s.over:
-		case slow.IsZero():
+		if s.over || s.gone {
+			continue
+		}
+		if !f.plan.Slow(s.number, now) {
 			quick++
-		case now.Sub(slow) > fetchSlow && !s.gone && (drop == nil || s.ibgibs < drop.ibgibs):
-			drop = s
+		}
+		if pace, asked := f.plan.Pace(s.number, now); asked > 0 && now.Sub(s.began) >= fetchSlow && pace < least {
+			drop, least = s, pace
 		}
 	}
 	return quick, drop
@@ -194,13 +197,13 @@ func (f *fetcher) askAll(ctx context.Context, h host.Host, to peer.AddrInfo, s *
 func (f *fetcher) ready(s *fetchSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.plan.Ready(s.number)
+	f.plan.Ready(s.number, time.Now())
 }
 
 func (f *fetcher) piece(s *fetchSource, h ibgib.Hash) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.plan.Piece(s.number, h, time.Now())
+	f.plan.Piece(s.number, h, saga.MaxItem, time.Now())
 }
 
 // wait waits until blocks have come, until again, or for a moment: then others may have
@@ -228,10 +231,12 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	kind := ""
 	var e *saga.Error
 	switch {
-	case f.fatal != nil || err == nil:
+	case f.fatal != nil:
 	case err == errTooSlow:
-		kind = MarkFailed
-	case ctx.Err() != nil:
+		if f.isSlow(s) {
+			kind = MarkFailed
+		}
+	case err == nil || ctx.Err() != nil:
 		// The fetch is over. Who has been slow all the while has not helped.
 		if err = nil; f.plan.Left() == 0 && f.isLate(s) {
 			kind, err = MarkFailed, &saga.Error{Code: saga.CodeTimeout, Text: "it was slow while another node gave nearly all"}
@@ -257,12 +262,14 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	}
 }
 
+// isSlow tells whether a peer was asked for some time and was slow. f.mu is held.
+func (f *fetcher) isSlow(s *fetchSource) bool {
+	pace, asked := f.plan.Pace(s.number, time.Now())
+	return s.asked && asked >= fetchSlow && pace < gather.SlowPace
+}
+
 // isLate tells whether a peer has been slow for some time, by far slower than another
 // one. f.mu is held.
 func (f *fetcher) isLate(s *fetchSource) bool {
-	slow := f.plan.Slow(s.number, time.Now())
-	if !s.asked || slow.IsZero() || time.Since(slow) < fetchSlow {
-		return false
-	}
-	return slices.ContainsFunc(f.asked, func(other *fetchSource) bool { return other.ibgibs > fetchFaster*s.ibgibs })
+	return f.isSlow(s) && slices.ContainsFunc(f.asked, func(other *fetchSource) bool { return other.ibgibs > fetchFaster*s.ibgibs })
 }

@@ -20,8 +20,9 @@ import (
 
 const (
 	// maxFetchSources bounds the peers that one fetch asks at the same time, those that
-	// are slow apart.
+	// are slow apart; it is one more for each fetchLong that the fetch takes.
 	maxFetchSources = 4
+	fetchLong       = 5 * time.Second
 	// maxFetchAsked bounds those that it asks at the same time, with those that are slow.
 	maxFetchAsked = 16
 	// maxFetchTried bounds those that it asks in all.
@@ -136,7 +137,7 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 	ended := make(chan *fetchSource)
 	var later []peer.AddrInfo // that have failed before
 	var last error
-	active, found := 0, 0
+	active, found, began := 0, 0, time.Now()
 	pace := time.NewTicker(progressEvery)
 	defer pace.Stop()
 	// begin asks one more; slowest gives way to it if there are too many.
@@ -157,7 +158,7 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 	}
 	for {
 		quick, slowest := f.places()
-		room := found < maxFetchTried && quick < maxFetchSources && (active < maxFetchAsked || slowest != nil)
+		room := found < maxFetchTried && quick < maxFetchSources+int(time.Since(began)/fetchLong) && (active < maxFetchAsked || slowest != nil)
 		exhausted := candidates == nil || found >= maxFetchTried
 		var next <-chan peer.AddrInfo
 		if room {

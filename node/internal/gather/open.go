@@ -16,6 +16,9 @@ const (
 	firstPatience = 250 * time.Millisecond
 	minPatience   = 50 * time.Millisecond
 	maxPatience   = 5 * time.Second
+	// maxRest is how long a source that has nothing to do waits until it is asked for a
+	// single block all the same: it may have become quick.
+	maxRest = time.Second
 	// maxAskers bounds the sources that are asked for the same block at the same time,
 	// those that are slow apart.
 	maxAskers = 3
@@ -48,12 +51,12 @@ func (p *Plan) mayAlso(of Source, o *open, now time.Time) (at time.Time, ok bool
 		return time.Time{}, false
 	}
 	s := p.source(of)
-	slow := !s.slowSince(now).IsZero()
+	slow := s.isSlow(now)
 	askers := 0
 	var due time.Time // when the first of them is slow
 	for _, other := range o.of {
 		x := p.source(other)
-		if !slow && !x.slowSince(now).IsZero() {
+		if !slow && x.isSlow(now) {
 			continue
 		}
 		askers++
@@ -71,17 +74,35 @@ func (p *Plan) mayAlso(of Source, o *open, now time.Time) (at time.Time, ok bool
 	return o.first.Add(time.Duration(min(askers, maxAskers)) * wait), true
 }
 
-// patience is how long a source waits for one that was asked before.
-func (s *source) patience() time.Duration {
-	if s.typical == 0 {
-		return firstPatience
+// probe returns a block that a source may be asked for because it has not been asked for
+// anything for long, and when.
+func (p *Plan) probe(of Source) (h ibgib.Hash, at time.Time, ok bool) {
+	s := p.source(of)
+	if s.rests.IsZero() {
+		return h, at, false
 	}
-	return min(max(patience*s.typical, minPatience), maxPatience)
+	for _, h := range p.missing {
+		b := p.blocks[h]
+		if !b.stored && !b.pieces && !s.lacks[h] && !slices.Contains(b.of, of) {
+			return h, s.rests.Add(maxRest), true
+		}
+	}
+	return h, at, false
 }
 
-// Piece notes that a source has sent a piece of a block, which is not the last one.
-func (p *Plan) Piece(of Source, h ibgib.Hash, now time.Time) {
+// patience is how long a source waits for one that was asked before.
+func (s *source) patience() time.Duration {
+	if s.took == 0 {
+		return firstPatience
+	}
+	return min(max(patience*s.took, minPatience), maxPatience)
+}
+
+// Piece notes that a source has sent so many bytes of a block, which are not the last.
+func (p *Plan) Piece(of Source, h ibgib.Hash, bytes int, now time.Time) {
 	s := p.source(of)
+	s.busy += now.Sub(s.since)
+	s.given += float64(bytes) / heavyBlock
 	s.since = now
 	if b := p.blocks[h]; b != nil {
 		b.pieces = true

@@ -184,6 +184,15 @@ func (p *Plan) Next(of Source, now time.Time) (wants []ibgib.Hash, ahead bool, a
 			ask(h, &p.early[h].open)
 		}
 	}
+	if len(wants) == 0 {
+		switch h, at, ok := p.probe(of); {
+		case !ok:
+		case !at.After(now):
+			ask(h, &p.blocks[h].open)
+		case again.IsZero() || at.Before(again):
+			again = at
+		}
+	}
 	if len(wants) > 0 {
 		s.since = now
 	}

@@ -136,7 +136,7 @@ func TestASlowSourceHoldsUpNobody(t *testing.T) {
 	asks(t, p, 0, 0, h[:32]...) // slow
 	asks(t, p, 1, 0, h[32:]...) // quick
 	answers(p, 1, 10*time.Millisecond, h[32:], gs[32:])
-	if !p.Slow(1, start.Add(20*time.Millisecond)).IsZero() {
+	if pace, _ := p.Pace(1, start.Add(20*time.Millisecond)); pace < 800 || p.Slow(1, start.Add(20*time.Millisecond)) {
 		t.Error("who is quick is slow")
 	}
 	asks(t, p, 1, 20*time.Millisecond)
@@ -150,8 +150,57 @@ func TestASlowSourceHoldsUpNobody(t *testing.T) {
 	answers(p, 0, 14*time.Second, h[:32], nil)
 	asks(t, p, 0, 14*time.Second, h[31])
 	asks(t, p, 1, 14*time.Second, h[31])
-	if slow := p.Slow(0, start.Add(14*time.Second)); slow != start {
-		t.Errorf("slow since %s, want the first question", slow)
+	if pace, asked := p.Pace(0, start.Add(14*time.Second)); pace > 1 || asked != 14*time.Second || !p.Slow(0, start.Add(14*time.Second)) {
+		t.Errorf("who has been slow for %s has a pace of %f", asked, pace)
+	}
+}
+
+// Who has been slow is quick when it has given enough since.
+func TestASlowSourceMayBecomeQuick(t *testing.T) {
+	p, gs, h := needed(t, 700)
+	asks(t, p, 0, 0, h[:32]...)
+	at := 2 * time.Second
+	answers(p, 0, at, h[:32], gs[:32])
+	if !p.Slow(0, start.Add(at)) {
+		t.Error("32 in 2 s is quick")
+	}
+	for from := 32; from < 200; {
+		asked, _, _ := p.Next(0, start.Add(at))
+		at += 10 * time.Millisecond
+		answers(p, 0, at, asked, gs[from:from+len(asked)])
+		from += len(asked)
+	}
+	if p.Slow(0, start.Add(at)) {
+		t.Error("who has become quick is slow")
+	}
+}
+
+// One block at a time is slow, even if no more was asked for, unless it is large or comes
+// at once.
+func TestSlowAnswers(t *testing.T) {
+	p, gs, h := needed(t, 100)
+	for i, c := range []struct {
+		took  time.Duration
+		bytes int
+		slow  bool
+	}{
+		{15 * time.Millisecond, 500, false},
+		{20 * time.Millisecond, 500, true},
+		{900 * time.Millisecond, 500, true},
+		{900 * time.Millisecond, 256 << 10, false},
+		{1100 * time.Millisecond, 2 << 20, true},
+	} {
+		p, of := gather.New(), gather.Source(0)
+		p.Need(h[0])
+		asks(t, p, of, 0, h[0])
+		p.Answered(of, start.Add(c.took), h[:1], gather.Answer{Blocks: 1, Bytes: c.bytes})
+		if slow := p.Slow(of, start.Add(c.took)); slow != c.slow {
+			t.Errorf("answer %d: slow %t", i, slow)
+		}
+	}
+	asks(t, p, 0, 0, h[:32]...)
+	if answers(p, 0, 10*time.Millisecond, h[:32], gs[:31]); !p.Slow(0, start.Add(10*time.Millisecond)) {
+		t.Error("who leaves out what would have fitted is not slow")
 	}
 }
 
@@ -172,14 +221,20 @@ func TestFewAreAskedForTheSame(t *testing.T) {
 	asks(t, p, 4, 1251*ms, h...)
 }
 
-// One that is slow itself gives the others time: it would only be asked for the same.
+// One that is slow itself gives the others time: it would only be asked for the same. But
+// it may become quick, so it is asked for something now and then.
 func TestASlowSourceWaitsForOthers(t *testing.T) {
-	p, gs, h := needed(t, 2)
+	p, gs, h := needed(t, 3)
 	asks(t, p, 0, 0, h...)
 	answers(p, 0, 1200*time.Millisecond, h, gs[:1])
-	asks(t, p, 1, 1200*time.Millisecond, h[1])
-	asks(t, p, 0, 4799*time.Millisecond)
-	asks(t, p, 0, 4800*time.Millisecond, h[1])
+	asks(t, p, 1, 1200*time.Millisecond, h[1:]...)
+	if _, _, again := p.Next(0, start.Add(2100*time.Millisecond)); again != start.Add(2200*time.Millisecond) {
+		t.Errorf("it is to be asked at %s", again)
+	}
+	asks(t, p, 0, 2199*time.Millisecond)
+	asks(t, p, 0, 2200*time.Millisecond, h[1])
+	answers(p, 0, 2205*time.Millisecond, h[1:2], gs[1:2])
+	asks(t, p, 0, 2205*time.Millisecond, h[2]) // it has answered at once, and is asked on
 }
 
 // A block that comes in pieces is not asked of others while pieces come.
@@ -188,17 +243,17 @@ func TestALargeBlockIsLetCome(t *testing.T) {
 	asks(t, p, 0, 0, h...)
 	at := time.Duration(0)
 	for ; at < 4500*time.Millisecond; at += 900 * time.Millisecond {
-		p.Piece(0, h[0], start.Add(at))
+		p.Piece(0, h[0], 1<<20, start.Add(at))
 		asks(t, p, 1, at+900*time.Millisecond)
 	}
-	if !p.Slow(0, start.Add(at)).IsZero() {
+	if p.Slow(0, start.Add(at)) {
 		t.Error("one that sends pieces is slow")
 	}
-	p.Piece(0, h[0], start.Add(at))
+	p.Piece(0, h[0], 1<<20, start.Add(at))
 	asks(t, p, 1, 5*time.Second, h...)
 	q, _, h := needed(t, 1)
 	asks(t, q, 0, 0, h...)
-	q.Piece(0, h[0], start)
+	q.Piece(0, h[0], 1<<20, start)
 	asks(t, q, 1, 1001*time.Millisecond, h...) // no more pieces come
 }
 
@@ -228,15 +283,18 @@ func TestHintedBlocksAreNotHeldUp(t *testing.T) {
 func TestASourceThatIsNotReachedIsSlow(t *testing.T) {
 	p := gather.New()
 	p.Began(0, start)
-	if !p.Slow(0, start.Add(time.Second)).IsZero() {
+	if p.Slow(0, start.Add(time.Second)) {
 		t.Error("slow at once")
 	}
-	if slow := p.Slow(0, start.Add(2*time.Second)); slow != start {
-		t.Errorf("slow since %s", slow)
+	if pace, asked := p.Pace(0, start.Add(2*time.Second)); !p.Slow(0, start.Add(2*time.Second)) || pace != 0 || asked != 2*time.Second {
+		t.Error("not slow after a time")
 	}
-	p.Ready(0)
-	if !p.Slow(0, start.Add(2*time.Second)).IsZero() {
-		t.Error("slow, and nothing was asked of it")
+	p.Ready(0, start.Add(2*time.Second))
+	if p.Slow(0, start.Add(3*time.Second)) {
+		t.Error("slow as soon as it is reached")
+	}
+	if !p.Slow(0, start.Add(3001*time.Millisecond)) {
+		t.Error("one that has given nothing for long is not slow")
 	}
 }
 
@@ -257,10 +315,10 @@ func TestHintedBlocksWaitUntilTheyAreNeeded(t *testing.T) {
 	if _, come := p.Need(c.Hash()); come {
 		t.Error("what was asked for early has not come")
 	}
-	asks(t, p, 0, 100*time.Millisecond) // c is under way
+	asks(t, p, 0, 10*time.Millisecond) // c is under way
 	// Who lacks what was hinted at: others are asked.
-	answers(p, 1, 100*time.Millisecond, []ibgib.Hash{c.Hash()}, nil, c.Hash())
-	asks(t, p, 0, 100*time.Millisecond, c.Hash())
+	answers(p, 1, 10*time.Millisecond, []ibgib.Hash{c.Hash()}, nil, c.Hash())
+	asks(t, p, 0, 10*time.Millisecond, c.Hash())
 }
 
 func TestHintsAreBoundedAndMayBeUseless(t *testing.T) {

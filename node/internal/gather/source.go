@@ -15,6 +15,11 @@ const (
 	slowAsk  = 16
 	// slowAnswer is how long an answer may take that is not slow.
 	slowAnswer = time.Second
+	// SlowPace is what a source gives in a second at least that is not slow: blocks, and
+	// as much as one for each heavyBlock bytes.
+	SlowPace   = 64
+	heavyBlock = 4 << 10
+	paceTime   = 16 * time.Second
 	// fullAnswer is how many bytes an answer has that may leave something out because
 	// of its size.
 	fullAnswer = 256 << 10
@@ -29,11 +34,13 @@ type source struct {
 	muted  bool // its hints lead nowhere
 	window int
 
-	since   time.Time     // when the question that is open was asked; zero: none is
-	typical time.Duration // of its answers, smoothed; 0: there was none
-	// slow is when the answers began that are slow or leave out what had room in them;
-	// zero: the last one was none of these.
-	slow time.Time
+	since time.Time     // when the question that is open was asked; zero: none is
+	began time.Time     // when its time began to run; zero: it has answered meanwhile
+	took  time.Duration // its last answer; 0: there was none
+	rests time.Time     // since when it has not been asked; zero: it was never
+	slow  bool          // so was the last answer, or it left out what had room in it
+	given float64       // in all, as of SlowPace
+	busy  time.Duration // that it took for that
 }
 
 func (p *Plan) source(of Source) *source {
@@ -47,13 +54,10 @@ func (p *Plan) source(of Source) *source {
 
 // answered learns from an answer to a question for so many blocks.
 func (s *source) answered(now time.Time, asked int, a Answer) {
-	since := s.since
-	took := now.Sub(since)
+	took := now.Sub(s.since)
 	s.since = time.Time{}
-	if s.typical == 0 {
-		s.typical = took
-	}
-	s.typical = (3*s.typical + took) / 4
+	s.busy += took
+	s.took, s.rests, s.began = took, now, time.Time{}
 	given := a.Blocks + len(a.Absent)
 	switch {
 	case given < asked:
@@ -63,31 +67,55 @@ func (s *source) answered(now time.Time, asked int, a Answer) {
 	default:
 		s.window = max(s.window/2, slowAsk)
 	}
-	switch {
-	case took <= slowAnswer && (given == asked || a.Bytes >= fullAnswer):
-		s.slow = time.Time{}
-	case s.slow.IsZero():
-		s.slow = since
+	gave := float64(given) + float64(a.Bytes)/heavyBlock
+	s.given += gave
+	if s.busy > paceTime { // what was long ago counts less
+		s.given, s.busy = s.given/2, s.busy/2
 	}
+	s.slow = took > slowAnswer || gave < SlowPace*took.Seconds() || given < asked && a.Bytes < fullAnswer
 }
 
-// Slow returns since when a source has been slow: since the answers began that took
-// long or left out what would have fitted, or since the question that has been open for
-// long. It is zero for one that is not.
-func (p *Plan) Slow(of Source, now time.Time) time.Time {
-	return p.source(of).slowSince(now)
+// Slow tells whether a source is slow: its last answer has taken long for what it was or
+// has left out what would have fitted, or the question that is open has been so for long,
+// or it has been there for long and has answered nothing. Or it has been slow so far.
+func (p *Plan) Slow(of Source, now time.Time) bool { return p.source(of).isSlow(now) }
+
+func (s *source) isSlow(now time.Time) bool {
+	for _, waits := range []time.Time{s.since, s.began} {
+		if !waits.IsZero() && now.Sub(waits) > slowAnswer {
+			return true
+		}
+	}
+	pace, asked := s.pace(now)
+	return s.slow || asked > slowAnswer && pace < SlowPace
 }
 
-func (s *source) slowSince(now time.Time) time.Time {
-	if s.slow.IsZero() && !s.since.IsZero() && now.Sub(s.since) > slowAnswer {
-		return s.since
+// Pace returns what a source has given in a second, as of SlowPace, while it was asked,
+// and for how long that was in all.
+func (p *Plan) Pace(of Source, now time.Time) (given float64, asked time.Duration) {
+	return p.source(of).pace(now)
+}
+
+func (s *source) pace(now time.Time) (given float64, asked time.Duration) {
+	asked = s.busy
+	if !s.since.IsZero() {
+		asked += now.Sub(s.since)
 	}
-	return s.slow
+	if asked <= 0 {
+		return 0, 0
+	}
+	return s.given / asked.Seconds(), asked
 }
 
 // Began notes that the time of a source runs as if it had been asked: it is being
 // connected to.
-func (p *Plan) Began(of Source, now time.Time) { p.source(of).since = now }
+func (p *Plan) Began(of Source, now time.Time) {
+	s := p.source(of)
+	s.since, s.began = now, now
+}
 
-// Ready notes that a source can be asked, and so has answered a question for nothing.
-func (p *Plan) Ready(of Source) { p.source(of).since = time.Time{} }
+// Ready notes that a source can be asked: it need not be waited for any more.
+func (p *Plan) Ready(of Source, now time.Time) {
+	s := p.source(of)
+	s.since, s.began, s.rests = time.Time{}, now, now
+}
