@@ -274,7 +274,7 @@ func (b *Book) Frames(ctx context.Context, genesis ibgib.Addr, first, limit int)
 	}
 	var list []ibgib.IbGib
 	for n := max(first, 0); n < h.Len() && len(list) < limit; n++ {
-		g, err := b.frame(ctx, h.Addr(n))
+		g, err := b.stored(ctx, h.Addr(n))
 		if err != nil {
 			return nil, fmt.Errorf("keystone %s: frame %d: %w", genesis, n, err)
 		}
@@ -297,5 +297,17 @@ func (b *Book) Frame(ctx context.Context, genesis ibgib.Addr, hash ibgib.Hash) (
 	if !ok {
 		return ibgib.IbGib{}, ErrUnknown
 	}
-	return b.frame(ctx, h.Addr(n))
+	return b.stored(ctx, h.Addr(n))
+}
+
+// stored returns a frame of a history of the book. A history is there before the store
+// has its newest frames; then they are waited for.
+func (b *Book) stored(ctx context.Context, a ibgib.Addr) (ibgib.IbGib, error) {
+	g, err := b.frame(ctx, a)
+	if !errors.Is(err, blockstore.ErrNotFound) {
+		return g, err
+	}
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	return b.frame(ctx, a)
 }

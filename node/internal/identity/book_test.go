@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -81,6 +83,34 @@ func TestExtend(t *testing.T) {
 }
 
 // What breaks a rule is not stored, and what came before it is.
+// Whoever sees that the book has a keystone can read its frames, also while others are
+// still bringing it.
+func TestFramesWhileTheyAreStored(t *testing.T) {
+	o := newHome(t).open(t)
+	for range 30 {
+		s := newStranger(t, 3)
+		var bringing sync.WaitGroup
+		bringing.Go(func() {
+			if _, err := o.book.Extend(ctx, "a peer", s.frames); err != nil {
+				t.Error(err)
+			}
+		})
+		for {
+			if _, err := o.book.History(s.Genesis()); err == nil {
+				break
+			}
+			runtime.Gosched()
+		}
+		if list, err := o.book.Frames(ctx, s.Genesis(), 0, 3); err != nil || len(list) != 3 {
+			t.Errorf("%d frames, %v", len(list), err)
+		}
+		if g, err := o.book.Frame(ctx, s.Genesis(), s.Tip().Hash()); err != nil || g.Addr() != s.Tip().Addr() {
+			t.Errorf("frame %s, %v", g.Addr(), err)
+		}
+		bringing.Wait()
+	}
+}
+
 func TestExtendRefuses(t *testing.T) {
 	o := newHome(t).open(t)
 	s := newStranger(t, 3)
