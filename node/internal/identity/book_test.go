@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -108,6 +109,42 @@ func TestFramesWhileTheyAreStored(t *testing.T) {
 			t.Errorf("frame %s, %v", g.Addr(), err)
 		}
 		bringing.Wait()
+	}
+}
+
+// patience is a context that ends when it has been asked so many times.
+type patience struct {
+	context.Context
+	left int
+}
+
+func (p *patience) Err() error {
+	if p.left--; p.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Whenever it is that nobody waits any more, book and store have the same.
+func TestExtendCanceled(t *testing.T) {
+	o := newHome(t).open(t)
+	for left := range 12 {
+		s := newStranger(t, 3)
+		_, err := o.book.Extend(&patience{ctx, left}, "a peer", s.frames)
+		hash := s.frames[0].Hash()
+		_, stored, unread := o.store.View(blockstore.LocalArea).Entry(ctx, hash)
+		h, unknown := o.book.History(s.Genesis())
+		switch {
+		case unread != nil:
+			t.Fatal(unread)
+		case stored != (unknown == nil):
+			t.Errorf("canceled after %d: stored %t, the book says %v; %v", left, stored, unknown, err)
+		case stored && h.Tip().Addr() != s.Tip().Addr():
+			t.Errorf("canceled after %d: the book has %d frames", left, h.Len())
+		}
+	}
+	if report, err := o.store.Verify(ctx, nil); err != nil || len(report.Problems) > 0 {
+		t.Errorf("verify: %+v, %v", report.Problems, err)
 	}
 }
 

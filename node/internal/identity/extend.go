@@ -171,8 +171,13 @@ func (b *Book) commit(ctx context.Context, from string, genesis ibgib.Addr, h *k
 }
 
 // keep puts frames into the local area, where the last of them is the head of the
-// keystone then.
+// keystone then. Once begun it goes on to the end: an error has to mean that nothing was
+// stored.
 func (b *Book) keep(ctx context.Context, from string, genesis ibgib.Addr, frames []ibgib.IbGib) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	put, done, err := b.store.Apply(ctx, blockstore.LocalArea, blockstore.Origin{Peer: from}, frames)
 	switch {
 	case err != nil:
