@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net"
 	"slices"
 	"sync"
@@ -45,8 +44,6 @@ const (
 	// announceEvery is how often what is announced is announced again; others keep it
 	// for 48 hours.
 	announceEvery = 6 * time.Hour
-	// maxProviders bounds the providers of one search.
-	maxProviders = 64
 	// maxRememberedPeers bounds Memory.Peers, and maxRememberedAddrs those of each.
 	maxRememberedPeers = 200
 	maxRememberedAddrs = 8
@@ -273,28 +270,6 @@ func hashesOf(keys []cid.Cid) []multihash.Multihash {
 		hashes[i] = key.Hash()
 	}
 	return hashes
-}
-
-// FindProviders searches for nodes that have announced a key, such as a TimelineKey,
-// and yields each as soon as it is found, at most 64, this one left out. It ends when
-// all who should know have been asked, or with ctx; so give that a bound. What comes
-// is what strangers claim: neither has the node to be there nor to have anything.
-func (k *Kad) FindProviders(ctx context.Context, key cid.Cid) iter.Seq[peer.AddrInfo] {
-	return func(yield func(peer.AddrInfo) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		found := k.dht.FindProvidersAsync(ctx, key, maxProviders)
-		defer func() {
-			cancel()
-			for range found { // until the search has ended
-			}
-		}()
-		for info := range found {
-			info.Addrs = k.filter(info.Addrs) // the library passes on what it was told
-			if info.ID != k.host.ID() && !yield(info) {
-				return
-			}
-		}
-	}
 }
 
 // FindPeer searches for the addresses of a peer. Bound it by ctx.

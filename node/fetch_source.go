@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/blockstore"
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node/internal/gather"
 	"github.com/ibgib/ibgib-node/protocol"
@@ -100,7 +101,8 @@ func (f *fetcher) ended(s *fetchSource) error {
 	return s.err
 }
 
-// candidates sends the peers to ask, the best ones first. sought returns, when the
+// candidates sends the peers to ask, the best ones first: those that are trusted and
+// connected, then at most dht.MaxProviders that are found. sought returns, when the
 // channel has been closed, why nobody could be found, if that is known.
 func (f *fetcher) candidates(ctx context.Context, running *sync.WaitGroup, h host.Host, addr ibgib.Addr, named []peer.AddrInfo) (_ <-chan peer.AddrInfo, sought func() error) {
 	out := make(chan peer.AddrInfo)
@@ -133,8 +135,16 @@ func (f *fetcher) candidates(ctx context.Context, running *sync.WaitGroup, h hos
 			failure = err
 			return
 		}
-		for info := range found {
-			if info.ID != f.n.id.id && !send(info) {
+		// The search does not wait for those that are asked meanwhile.
+		all := make(chan peer.AddrInfo, dht.MaxProviders)
+		running.Go(func() {
+			defer close(all)
+			for info := range found {
+				all <- info
+			}
+		})
+		for info := range all {
+			if !send(info) {
 				return
 			}
 		}

@@ -25,8 +25,6 @@ const (
 	fetchLong       = 5 * time.Second
 	// maxFetchAsked bounds those that it asks at the same time, with those that are slow.
 	maxFetchAsked = 16
-	// maxFetchTried bounds those that it asks in all.
-	maxFetchTried = 64
 )
 
 // fetcher is one fetch. What goes on with several peers at once meets in its plan.
@@ -158,8 +156,8 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 	}
 	for {
 		quick, slowest := f.places()
-		room := found < maxFetchTried && quick < maxFetchSources+int(time.Since(began)/fetchLong) && (active < maxFetchAsked || slowest != nil)
-		exhausted := candidates == nil || found >= maxFetchTried
+		room := quick < maxFetchSources+int(time.Since(began)/fetchLong) && (active < maxFetchAsked || slowest != nil)
+		exhausted := candidates == nil
 		var next <-chan peer.AddrInfo
 		if room {
 			next = candidates
@@ -181,7 +179,7 @@ func (f *fetcher) gather(ctx context.Context, addr ibgib.Addr, named []peer.Addr
 			case f.isAsked(info.ID):
 			case mark == nil || len(named) > 0:
 				begin(info, slowest)
-			case mark.Kind == MarkFailed && len(later) < maxFetchTried:
+			case mark.Kind == MarkFailed:
 				later = append(later, info)
 			}
 		case s := <-ended:

@@ -29,7 +29,7 @@ type Provider struct {
 
 // Find searches the DHT for nodes that announce the timeline of addr, the address of
 // any of its frames, stored here or not. It takes up to a minute, and returns at most
-// 64, this node left out. What they have is only what they say. It fails with ErrNoDHT if
+// dht.MaxProviders, this node left out. What they have is only what they say. It fails with ErrNoDHT if
 // the node takes part in no DHT, and with a *saga.Error if it has not entered it.
 func (n *Node) Find(ctx context.Context, addr ibgib.Addr) ([]Provider, error) {
 	list := []Provider{}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bufio"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,4 +226,79 @@ func TestHostileAddresses(t *testing.T) {
 	if many-usual > 256<<10 || long-usual > 64<<10 {
 		t.Errorf("of each stranger stay %d KiB, with many addresses %d, with long ones %d", usual>>10, many>>10, long>>10)
 	}
+}
+
+// A server of the DHT that names more providers than a search takes, none of which is
+// there, keeps out nobody whom another server knows.
+func TestHostileDHTAnswers(t *testing.T) {
+	_, way := bootstrapNode(t)
+	a := wideNode(t, t.TempDir(), Mesh{Secret: meshSecret}, way)
+	tjp := writeNote(t, a, "far")
+	if _, err := a.Provide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	c := wideNode(t, t.TempDir(), Mesh{Secret: otherSecret}, way)
+	eventually(t, "it is announced", func() bool {
+		list, err := c.Find(t.Context(), tjp)
+		return err == nil && len(list) == 1
+	})
+	var nobody []*kadpb.Message_Peer
+	for i := range 200 {
+		nobody = append(nobody, &kadpb.Message_Peer{Id: randomKey(t), Addrs: [][]byte{{4, 127, 0, 0, byte(i + 1), 6, 0, 1}}})
+	}
+	liar := newPeer(t)
+	var asked atomic.Bool
+	liar.SetStreamHandler(kadID, func(s network.Stream) {
+		defer s.Close()
+		for in := bufio.NewReader(s); ; {
+			m := readKad(in)
+			if m == nil {
+				return
+			}
+			answer := &kadpb.Message{Type: m.Type, Key: m.Key}
+			if m.Type == kadpb.Message_GET_PROVIDERS {
+				asked.Store(true)
+				answer.ProviderPeers = nobody
+			}
+			b, err := proto.Marshal(answer)
+			if err == nil {
+				_, err = s.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...))
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	way.Bootstrap = append([]string{liar.Addrs()[0].String() + "/p2p/" + liar.ID().String()}, way.Bootstrap...)
+	b := wideNode(t, t.TempDir(), Mesh{Secret: otherSecret}, way)
+	eventually(t, "both are asked", func() bool {
+		_, err := b.Find(t.Context(), tjp)
+		return err == nil && asked.Load() && b.dhtStatus().Peers >= 2
+	})
+	for range 5 {
+		list, err := b.Find(t.Context(), tjp)
+		if err != nil || !slices.ContainsFunc(list, func(p Provider) bool { return p.PeerID == a.PeerID().String() }) {
+			t.Fatalf("%d providers without the one that is there, %v", len(list), err)
+		}
+		if len(list) > dht.MaxProviders {
+			t.Errorf("%d providers", len(list))
+		}
+	}
+	if res, err := b.Fetch(t.Context(), tjp, FetchOptions{}, nil); err != nil || res.IbGibs == 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// readKad reads a message of the DHT; nil if there is none.
+func readKad(in *bufio.Reader) *kadpb.Message {
+	size, err := binary.ReadUvarint(in)
+	if err != nil || size > 1<<20 {
+		return nil
+	}
+	b := make([]byte, size)
+	m := new(kadpb.Message)
+	if _, err := io.ReadFull(in, b); err != nil || proto.Unmarshal(b, m) != nil {
+		return nil
+	}
+	return m
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -396,5 +397,39 @@ func TestFetchResumes(t *testing.T) {
 	isSound(t, b, target)
 	if loose := b.store.Loose(info.ID.String()); loose > 8<<10 {
 		t.Errorf("%d bytes count against the first peer still", loose)
+	}
+}
+
+// Trusted peers that do not have what is fetched are asked first, and keep nobody out,
+// however many they are.
+func TestFetchBesideManyTrustedPeers(t *testing.T) {
+	_, way := bootstrapNode(t)
+	a, b := wideNode(t, t.TempDir(), Mesh{Secret: meshSecret}, way), wideNode(t, t.TempDir(), Mesh{Secret: otherSecret}, way)
+	tjp := writeNote(t, a, "far")
+	if _, err := a.Provide(t.Context(), tjp); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "b finds a", func() bool {
+		list, err := b.Find(t.Context(), tjp)
+		return err == nil && len(list) == 1
+	})
+	var asked atomic.Int32
+	for range 70 {
+		l := &liar{answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
+			asked.Add(1)
+			send(&protocol.Fetched{Absent: ask.Wants})
+			return true
+		}}
+		info := l.provide(t)
+		if _, err := b.trust.admit(info.ID, "test"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.host.Connect(t.Context(), info); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res, err := b.Fetch(t.Context(), tjp, FetchOptions{}, nil)
+	if err != nil || res.IbGibs == 0 || asked.Load() != 70 {
+		t.Errorf("%d trusted peers were asked; %+v, %v", asked.Load(), res, err)
 	}
 }
