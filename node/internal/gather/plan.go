@@ -6,7 +6,7 @@
 // hint at further ones: these are asked for before it is known that they are needed, so
 // that a long chain of blocks does not cost a round trip each, and they wait, bounded,
 // until a stored block links to them. Hints that lead nowhere are dropped, and whoever
-// gave them gives no more.
+// gave them gives no more (hints.go).
 //
 // Nobody holds up what others could give: a source is asked for as much at once as it
 // has been giving (source.go), and one that has nothing else to do is asked for what
@@ -14,27 +14,14 @@
 package gather
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
-// Limits of a Plan.
-const (
-	// MaxAsk bounds what is asked of a peer at once.
-	MaxAsk = 256
-	// maxEarly and maxEarlyBytes bound the blocks that wait to be needed, those that are
-	// under way included.
-	maxEarly      = 1024
-	maxEarlyBytes = 8 << 20
-	// maxHints bounds the hints that are remembered.
-	maxHints = 2048
-	// uselessAfter is how many needed blocks come before hints of which none was needed
-	// meanwhile are dropped.
-	uselessAfter = 512
-)
+// MaxAsk bounds what is asked of a peer at once.
+const MaxAsk = 256
 
 // Plan is the state of one gathering. It is not safe for concurrent use.
 type Plan struct {
@@ -42,29 +29,17 @@ type Plan struct {
 	missing []ibgib.Hash          // needed and not stored, as they became known
 	left    int                   // of missing, those that are not stored
 	sources map[Source]*source
+	order   []Source // of sources, as they became known
 
-	hints   []hint
-	early   map[ibgib.Hash]*earlyBlock // hinted at, and asked for or come
-	bytes   int                        // of early
-	asked   int                        // of early, in all: to keep their order
-	useless int                        // needed blocks that came since an early one was needed
+	early map[ibgib.Hash]*earlyBlock // hinted at, and asked for or come
+	bytes int                        // of early
+	asked int                        // of early, in all: to keep their order
+	used  int                        // needed blocks that have been stored
 }
 
 type block struct {
 	stored bool
 	open
-}
-
-type hint struct {
-	hash ibgib.Hash
-	by   Source
-}
-
-type earlyBlock struct {
-	by     Source // who hinted
-	number int    // in the order in which they were asked for
-	open
-	g ibgib.IbGib // zero: not here yet
 }
 
 // New returns a Plan for which nothing is needed.
@@ -117,15 +92,10 @@ func (p *Plan) Need(h ibgib.Hash) (ibgib.IbGib, bool) {
 	if e == nil {
 		return ibgib.IbGib{}, false
 	}
-	p.useless = 0
+	p.source(e.by).used = p.used
 	b.open = e.open
 	p.forget(h, e)
 	return e.g, !e.g.IsZero()
-}
-
-func (p *Plan) forget(h ibgib.Hash, e *earlyBlock) {
-	p.bytes -= e.g.Size()
-	delete(p.early, h)
 }
 
 // Left returns how many needed blocks are not stored.
@@ -196,55 +166,7 @@ func (p *Plan) Next(of Source, now time.Time) (wants []ibgib.Hash, ahead bool, a
 	if len(wants) > 0 {
 		s.since = now
 	}
-	return wants, len(p.hints) < maxHints/2 && !s.muted, again
-}
-
-// askEarly adds what is hinted at.
-func (p *Plan) askEarly(of Source, s *source, wants *[]ibgib.Hash, now time.Time) {
-	var later []hint
-	for i, x := range p.hints {
-		if len(*wants) == s.window || len(p.early) >= maxEarly || p.bytes >= maxEarlyBytes {
-			later = append(later, p.hints[i:]...)
-			break
-		}
-		switch {
-		case p.blocks[x.hash] != nil || p.early[x.hash] != nil || p.source(x.by).muted:
-		case s.lacks[x.hash]:
-			later = append(later, x)
-		default:
-			p.asked++
-			e := &earlyBlock{by: x.by, number: p.asked}
-			e.ask(of, now)
-			p.early[x.hash] = e
-			*wants = append(*wants, x.hash)
-		}
-	}
-	p.hints = later
-}
-
-// underway returns the blocks that were hinted at and have not come, as they were asked
-// for.
-func (p *Plan) underway() []ibgib.Hash {
-	var list []ibgib.Hash
-	for h, e := range p.early {
-		if e.g.IsZero() && !p.source(e.by).muted {
-			list = append(list, h)
-		}
-	}
-	slices.SortFunc(list, func(a, b ibgib.Hash) int { return cmp.Compare(p.early[a].number, p.early[b].number) })
-	return list
-}
-
-// Hint notes what a source names beyond what it was asked for.
-func (p *Plan) Hint(by Source, hashes []ibgib.Hash) {
-	for _, h := range hashes {
-		if len(p.hints) >= maxHints || p.source(by).muted {
-			return
-		}
-		if p.blocks[h] == nil && p.early[h] == nil {
-			p.hints = append(p.hints, hint{h, by})
-		}
-	}
+	return wants, len(s.hints) < maxHints/2 && !s.muted, again
 }
 
 // Arrived takes a block that has come. It returns whether it is needed: then the caller
@@ -254,29 +176,8 @@ func (p *Plan) Arrived(g ibgib.IbGib) (needed bool) {
 	if b := p.blocks[h]; b != nil {
 		return !b.stored
 	}
-	if e := p.early[h]; e != nil && e.g.IsZero() {
-		e.g = g
-		p.bytes += g.Size()
-	}
+	p.arrivedEarly(g)
 	return false
-}
-
-// Useful notes that so many needed blocks have been stored. Hints that many of them
-// came without are dropped, and who gave them is not listened to any more.
-func (p *Plan) Useful(stored int) {
-	if p.useless += stored; len(p.early) == 0 {
-		p.useless = 0
-	}
-	if p.useless < uselessAfter {
-		return
-	}
-	p.useless = 0
-	for h, e := range p.early {
-		if !e.g.IsZero() {
-			p.source(e.by).muted = true
-			p.forget(h, e)
-		}
-	}
 }
 
 // Answer is what came of a question.
@@ -299,13 +200,7 @@ func (p *Plan) Answered(of Source, now time.Time, asked []ibgib.Hash, a Answer) 
 			b.end(of)
 		}
 		if e := p.early[h]; e != nil && e.g.IsZero() {
-			if e.end(of); len(e.of) > 0 {
-				continue
-			}
-			p.forget(h, e)
-			if !s.lacks[h] && len(p.hints) < maxHints {
-				p.hints = append(p.hints, hint{h, e.by})
-			}
+			p.answeredEarly(of, h, e)
 		}
 	}
 }

@@ -354,3 +354,87 @@ func TestHintsAreBoundedAndMayBeUseless(t *testing.T) {
 	p.Hint(2, hints[4000:4001])
 	asks(t, p, 1, 0, hints[4000])
 }
+
+// manyBlocks makes blocks that have no number below from.
+func manyBlocks(t *testing.T, from, n int) (gs []ibgib.IbGib, hashes []ibgib.Hash) {
+	t.Helper()
+	for i := range n {
+		g := block(t, from+i)
+		gs, hashes = append(gs, g), append(hashes, g.Hash())
+	}
+	return gs, hashes
+}
+
+// Hints of one source, however many, leave room for those of another one.
+func TestHintsLeaveRoomForThoseOfOthers(t *testing.T) {
+	p, gs, h := needed(t, 3)
+	_, rubbish := manyBlocks(t, 1000, 5000)
+	_, hints := manyBlocks(t, 100, 200)
+	p.Hint(0, rubbish)
+	if _, ahead, _ := p.Next(0, start); ahead {
+		t.Error("one that has hinted at enough is asked for more")
+	}
+	answers(p, 0, 0, h, gs[:1])
+	wants, ahead, _ := p.Next(1, start)
+	if !ahead {
+		t.Error("the hints of one are no use because another one has given many")
+	}
+	answers(p, 1, 0, wants, gs[1:2], wants[2:]...)
+	p.Hint(1, hints)
+	// What it has hinted at itself comes first.
+	asks(t, p, 1, 0, append([]ibgib.Hash{h[2]}, hints[:31]...)...)
+}
+
+// Who hints at what it does not have itself is not listened to; that another one lacks it
+// says nothing against it.
+func TestHintsAtWhatNobodyHas(t *testing.T) {
+	p := gather.New()
+	_, hints := manyBlocks(t, 1000, 100)
+	p.Hint(0, hints)
+	asks(t, p, 2, 0, hints[:32]...)
+	answers(p, 2, 0, hints[:32], nil, hints[:32]...)
+	asks(t, p, 0, 0, hints[32:64]...)
+	answers(p, 0, 0, hints[32:64], nil, hints[32:64]...)
+	p.Hint(0, hints)
+	asks(t, p, 0, 0)
+	p.Hint(1, hints[:5])
+	asks(t, p, 1, 0, hints[:5]...)
+}
+
+// Blocks that one source has hinted at and that wait leave room for those of another.
+func TestBlocksThatWaitLeaveRoom(t *testing.T) {
+	p := gather.New()
+	rubbish, hashes := manyBlocks(t, 10_000, 1024)
+	of := make(map[ibgib.Hash]ibgib.IbGib)
+	for _, g := range rubbish {
+		of[g.Hash()] = g
+	}
+	for round := range 3 {
+		p.Hint(0, hashes)
+		for {
+			wants, _, _ := p.Next(0, start)
+			if len(wants) == 0 {
+				break
+			}
+			var came []ibgib.IbGib
+			for _, h := range wants {
+				came = append(came, of[h])
+			}
+			answers(p, 0, 0, wants, came)
+		}
+		rubbish, hashes = manyBlocks(t, 20_000+2000*round, 1024)
+		for _, g := range rubbish {
+			of[g.Hash()] = g
+		}
+	}
+	_, good := manyBlocks(t, 100, 64)
+	p.Hint(1, good)
+	asks(t, p, 1, 0, good[:32]...)
+	// One that is of use does not keep the other one from being found out.
+	p.Need(good[0])
+	p.Useful(511)
+	p.Need(good[1])
+	p.Useful(1)
+	p.Hint(0, hashes[:1])
+	asks(t, p, 2, 0, good[32:]...)
+}

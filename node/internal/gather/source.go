@@ -31,8 +31,14 @@ type Source int
 // source is what is known of one.
 type source struct {
 	lacks  map[ibgib.Hash]bool
-	muted  bool // its hints lead nowhere
 	window int
+
+	hints []ibgib.Hash // that it has given, and nobody has been asked for
+	early int          // of Plan.early, those that it hinted at
+	bytes int          // of these
+	used  int          // Plan.used, when one of these was needed, or the first one came
+	bogus int          // hints at what it does not have
+	muted bool         // its hints lead nowhere
 
 	since time.Time     // when the question that is open was asked; zero: none is
 	began time.Time     // when its time began to run; zero: it has answered meanwhile
@@ -48,6 +54,7 @@ func (p *Plan) source(of Source) *source {
 	if s == nil {
 		s = &source{lacks: make(map[ibgib.Hash]bool), window: firstAsk}
 		p.sources[of] = s
+		p.order = append(p.order, of)
 	}
 	return s
 }
