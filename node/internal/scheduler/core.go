@@ -28,7 +28,8 @@ const (
 	// peer, however often it connects.
 	wholeGap = 2 * time.Second
 	// Sagas about everything come one after the other, since peers often have the
-	// same; but one that takes longer than wholeAlone does not hold up others.
+	// same; but one that takes longer than wholeAlone does not hold up others, and those
+	// that others began, all together, hold up none for longer after it became due.
 	wholeAlone = 30 * time.Second
 	// A saga about a timeline is waited for, by what another peer has of it, for this
 	// long after it began and after that peer named it: a peer that names what does not
@@ -353,7 +354,7 @@ func (c *Core) takeAll(p *peer) {
 	if at, ok := p.out.whole(); ok && at.Before(p.wholeAt) {
 		p.wholeAt = at
 	}
-	if c.mayBegin(p) && c.due(p.wholeAt) && c.mayTakeAll() {
+	if c.mayBegin(p) && c.due(p.wholeAt) && c.mayTakeAll(p) {
 		c.begin(p, nil)
 	}
 }
@@ -388,12 +389,23 @@ func (c *Core) mayBegin(p *peer) bool {
 	return p.sagas == 0 && c.own < maxOwn && c.due(p.hold.until)
 }
 
-// mayTakeAll tells whether a saga about everything may begin beside those that
-// are running.
-func (c *Core) mayTakeAll() bool {
+// mayTakeAll tells whether a saga about everything that is due with a peer may begin
+// beside those that are running.
+func (c *Core) mayTakeAll(p *peer) bool {
+	since := p.wholeAt
+	if p.hold.until.After(since) {
+		since = p.hold.until
+	}
 	may := true
 	for _, j := range c.jobs {
-		if j.roots == nil && !c.due(j.began.Add(wholeAlone)) {
+		if j.roots != nil {
+			continue
+		}
+		until := j.began
+		if !j.own && since.Before(until) {
+			until = since
+		}
+		if !c.due(until.Add(wholeAlone)) {
 			may = false
 		}
 	}

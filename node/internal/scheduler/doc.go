@@ -9,7 +9,9 @@
 // The rules:
 //
 //   - A peer that connects, or is trusted from now on, gets a saga about
-//     everything, and another one now and then. Who dialled goes first.
+//     everything, and another one now and then. Who dialled goes first. Such sagas come
+//     one after the other, but those that others begin hold up this node's own ones for a
+//     bounded time only.
 //   - What changes here is told to every other peer that is connected: a notice of
 //     timelines. It goes to nobody from whom it came. A few peers are told at once; of
 //     many, those of the fan, and the others later, for which it is news if they have

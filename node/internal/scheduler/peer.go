@@ -74,7 +74,9 @@ func (p *peer) lack(l Lack, now time.Time) {
 		known.since = now
 		if len(p.lacking) >= maxRoots {
 			clear(p.lacking)
-			p.wholeAt = time.Time{}
+			if p.wholeAt.After(now) {
+				p.wholeAt = now
+			}
 			return
 		}
 	}
