@@ -23,7 +23,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 		n.trustedNow(p, true)
 	case PeerUntrusted:
 		n.log.Info("peer no longer trusted", "peer", p)
-		n.sessions.forget(p)
+		n.sessions.untrusted(p)
 		n.sagas.cut(p)
 		n.lastSyncs.forget(p)
 		n.contacts.forget(p)

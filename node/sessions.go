@@ -180,12 +180,12 @@ func (s *sessions) lost(p peer.ID) {
 	delete(s.shown, p)
 }
 
-// forget drops what a peer has proved, and what it has taken.
-func (s *sessions) forget(p peer.ID) {
+// untrusted drops what a peer has said that is not trusted any more. What the two have
+// proved stays for as long as the connection does, since no side signs it twice; without
+// trust it is good for nothing.
+func (s *sessions) untrusted(p peer.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.proofs, p)
-	delete(s.shown, p)
 	delete(s.ended, p)
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -254,9 +255,67 @@ func TestProofThatThePeerHasLost(t *testing.T) {
 	a, b := quietPair(t)
 	note(t, a)
 	syncs(t, a, b)
-	b.sessions.forget(a.PeerID())
+	b.sessions.mu.Lock()
+	delete(b.sessions.proofs, a.PeerID())
+	delete(b.sessions.shown, a.PeerID())
+	b.sessions.mu.Unlock()
 	note(t, a)
 	syncs(t, a, b)
+}
+
+// Trust that is withdrawn and given again while the two are connected looks like no
+// attack: what was proved on the connection is proved, and nothing is signed for it again.
+func TestTrustGivenAgain(t *testing.T) {
+	var warnings [2]atomic.Pointer[string]
+	nodes := make([]*Node, 2)
+	for i := range nodes {
+		n, err := Open(Config{Data: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Live: Live{Off: true},
+			Log: slog.New(slog.NewTextHandler(warning{&warnings[i]}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		if err := n.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		nodes[i] = n
+	}
+	a, b := nodes[0], nodes[1]
+	trustEachOther(t, a, b, byID)
+	note(t, a)
+	syncs(t, a, b)
+	if err := a.Untrust(t.Context(), b.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.standing(b.PeerID()); err == nil {
+		t.Error("a proof stands without trust")
+	}
+	if _, err := b.Sync(t.Context(), a.Identity().Addrs[0], nil); code(err) != saga.CodeUntrusted {
+		t.Errorf("a sync without trust: %v", err)
+	}
+	if _, err := a.Trust(t.Context(), b.PeerID().String()); err != nil {
+		t.Fatal(err)
+	}
+	note(t, a)
+	syncs(t, a, b)
+	for i, way := range [][2]*Node{{a, b}, {b, a}} {
+		// genesis, connection and two transcripts
+		if _, s := frames(t, way[0], way[1]); s != 4 {
+			t.Errorf("side %d: the session has %d frames, want 4", i, s)
+		}
+		if w := warnings[i].Load(); w != nil {
+			t.Errorf("side %d warns: %s", i, *w)
+		}
+	}
+}
+
+// warning keeps the last line that is logged.
+type warning struct{ last *atomic.Pointer[string] }
+
+func (w warning) Write(line []byte) (int, error) {
+	text := string(line)
+	w.last.Store(&text)
+	return len(line), nil
 }
 
 // An expired session is followed by a new one on the same connection.
