@@ -198,10 +198,8 @@ func (id *Identity) next(ctx context.Context, sure bool, sign func(keystone.Sign
 	}
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if id.secret.IsZero() {
-		if _, missing := secretfile.Look(id.secretPath(id.state.Genesis)); missing {
-			return ibgib.IbGib{}, ErrNoSecret // no confirmation helps
-		}
+	if id.hasNoSecret() {
+		return ibgib.IbGib{}, ErrNoSecret // no confirmation helps
 	}
 	if sure && !id.confirmed {
 		return ibgib.IbGib{}, ErrUnconfirmed
@@ -229,6 +227,16 @@ func (id *Identity) Unlock() error {
 		return fmt.Errorf("identity: %w", err)
 	}
 	return nil
+}
+
+// hasNoSecret tells, with id.mu held, that the file of the secret is gone and was not
+// read before.
+func (id *Identity) hasNoSecret() bool {
+	if !id.secret.IsZero() {
+		return false
+	}
+	_, missing := secretfile.Look(id.secretPath(id.state.Genesis))
+	return missing
 }
 
 // unlock does what Unlock does, with id.mu held.

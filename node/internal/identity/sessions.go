@@ -224,6 +224,9 @@ func (s *Sessions) signer(own session) (keystone.Signer, error) {
 	}
 	s.id.mu.Lock()
 	defer s.id.mu.Unlock()
+	if s.id.hasNoSecret() {
+		return keystone.Signer{}, ErrNoSecret // no confirmation helps
+	}
 	if !s.id.confirmed {
 		return keystone.Signer{}, ErrUnconfirmed
 	}

@@ -163,6 +163,27 @@ func TestSessionOfACopy(t *testing.T) {
 	}
 }
 
+// A copy without its secret says that, as the identity does: to be confirmed would not help.
+func TestSessionOfACopyWithoutSecret(t *testing.T) {
+	h := newHome(t)
+	h.open(t).kill(t)
+	copied := h.copyTo(t)
+	if err := os.RemoveAll(copied.files().Folder); err != nil {
+		t.Fatal(err)
+	}
+	c := copied.open(t)
+	s := copied.sessions(t, c)
+	if _, err := c.Sign(ctx, keystone.Request{Claim: connect(0)}); !errors.Is(err, identity.ErrNoSecret) {
+		t.Errorf("the identity: %v", err)
+	}
+	if _, err := s.Renew(ctx, other); !errors.Is(err, identity.ErrNoSecret) {
+		t.Errorf("a session: %v", err)
+	}
+	if err := s.Able(other); !errors.Is(err, identity.ErrNoSecret) {
+		t.Errorf("whether there can be a session: %v", err)
+	}
+}
+
 func TestSessionsFileIsChecked(t *testing.T) {
 	h := newHome(t)
 	o := h.open(t)
