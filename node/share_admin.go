@@ -267,8 +267,12 @@ func (n *Node) addToShare(ctx context.Context, name string, addr ibgib.Addr, o A
 		return change, err
 	}
 	change.Tjp = tjp
-	if gone, err := n.isForgotten(ctx, tjp); err != nil || gone {
-		return change, errors.Join(err, fmt.Errorf("%w: it is forgotten on this node; forget --undo ends that", ErrInput))
+	gone, forgetErr := n.isForgotten(ctx, tjp)
+	if forgetErr != nil {
+		return change, forgetErr
+	}
+	if gone {
+		return change, fmt.Errorf("%w: it is forgotten on this node; forget --undo ends that", ErrInput)
 	}
 	root, _ := tjp.Hash()
 	if absent {
@@ -378,8 +382,12 @@ func (n *Node) removeFromShare(ctx context.Context, name string, addr ibgib.Addr
 		return change, err
 	}
 	root, _ := change.Tjp.Hash()
-	if _, ok, err := sh.view.Entry(ctx, root); err != nil || !ok {
-		return change, errors.Join(err, absence("the share does not list it"))
+	_, listed, err := sh.view.Entry(ctx, root)
+	if err != nil {
+		return change, err
+	}
+	if !listed {
+		return change, absence("the share does not list it")
 	}
 	if err := n.takeOut(ctx, sh, change.Tjp, false); err != nil {
 		return change, err

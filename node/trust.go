@@ -327,8 +327,10 @@ func (t *trust) grant(p peer.ID, g grant, byPerson bool) (fresh bool, err error)
 		g.keystone = t.pending.keystone(p)
 	}
 	if was {
-		g.since = before.since                              // the mesh trusted it, now a person does
-		if g.keystone.IsZero() && before.introduced == "" { // else it has only been said to be its own
+		// The mesh trusted it, now a person does.
+		g.since = before.since
+		// What an introducer has said to be its keystone need not be.
+		if g.keystone.IsZero() && before.introduced == "" {
 			g.keystone = before.keystone
 		}
 		g.introducer, g.introduce = before.introducer, before.introduce

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -120,8 +121,8 @@ func object(r *reply, q *http.Request, to any) error {
 	if err := d.Decode(to); err != nil {
 		return badRequest("body: %v", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return badRequest("body: there is more than one JSON object")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return badRequest("body: something follows after the JSON object; send one object and nothing else")
 	}
 	return nil
 }
@@ -160,9 +161,9 @@ func (h *handler) getPeers(r *reply, q *http.Request) {
 	answer(r, peers, err)
 }
 
-// peerRequest is the body of trust and untrust.
+// peerRequest is the body of trust, untrust and ping.
 type peerRequest struct {
-	PeerID string `json:"peerId"`
+	PeerID string `json:"peerId"` // or a multiaddr that ends in /p2p/ and the peer id
 }
 
 func (h *handler) postTrust(r *reply, q *http.Request) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -94,6 +95,19 @@ func TestGuard(t *testing.T) {
 				t.Errorf("allowed are %q, want %q", got, allow)
 			}
 		})
+	}
+}
+
+// Whatever follows after the object of a body is named as that, be it JSON or not.
+func TestBodyHasOneObject(t *testing.T) {
+	handler := api.Handler(openNode(t, t.TempDir()), api.Options{})
+	for _, rest := range []string{"{}", "garbage", "]", "1"} {
+		q := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/untrust", strings.NewReader(`{"peerId":"x"} `+rest))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, q)
+		if got := w.Body.String(); w.Code != 400 || !strings.Contains(got, "something follows after the JSON object") {
+			t.Errorf("%s: %d %s", rest, w.Code, got)
+		}
 	}
 }
 
