@@ -51,7 +51,7 @@ func (p *Plan) mayAlso(of Source, o *open, now time.Time) (at time.Time, ok bool
 		return time.Time{}, false
 	}
 	s := p.source(of)
-	slow := s.isSlow(now)
+	slow := s.took > 0 && s.isSlow(now) // one that has not been asked yet is not known to be
 	askers := 0
 	var due time.Time // when the first of them is slow
 	for _, other := range o.of {
@@ -64,13 +64,13 @@ func (p *Plan) mayAlso(of Source, o *open, now time.Time) (at time.Time, ok bool
 			due = at
 		}
 	}
+	if o.pieces {
+		return o.first.Add(time.Duration(min(askers, 1)+max(askers-maxAskers+1, 0)) * maxPatience), true
+	}
 	if askers >= maxAskers && !slow {
 		return due, true
 	}
 	wait := s.patience()
-	if o.pieces {
-		wait = maxPatience
-	}
 	return o.first.Add(time.Duration(min(askers, maxAskers)) * wait), true
 }
 
@@ -101,8 +101,7 @@ func (s *source) patience() time.Duration {
 // Piece notes that a source has sent so many bytes of a block, which are not the last.
 func (p *Plan) Piece(of Source, h ibgib.Hash, bytes int, now time.Time) {
 	s := p.source(of)
-	s.busy += now.Sub(s.since)
-	s.given += float64(bytes) / heavyBlock
+	s.given, s.busy = s.lately(now.Sub(s.since), float64(bytes)/heavyBlock)
 	s.since = now
 	if b := p.blocks[h]; b != nil {
 		b.pieces = true

@@ -150,8 +150,8 @@ func TestASlowSourceHoldsUpNobody(t *testing.T) {
 	answers(p, 0, 14*time.Second, h[:32], nil)
 	asks(t, p, 0, 14*time.Second, h[31])
 	asks(t, p, 1, 14*time.Second, h[31])
-	if pace, asked := p.Pace(0, start.Add(14*time.Second)); pace > 1 || asked != 14*time.Second || !p.Slow(0, start.Add(14*time.Second)) {
-		t.Errorf("who has been slow for %s has a pace of %f", asked, pace)
+	if pace, _ := p.Pace(0, start.Add(14*time.Second)); pace > 1 || p.Tardy(0, start.Add(14*time.Second)) != 14*time.Second || !p.Slow(0, start.Add(14*time.Second)) {
+		t.Errorf("who has been slow has a pace of %f", pace)
 	}
 }
 
@@ -437,4 +437,98 @@ func TestBlocksThatWaitLeaveRoom(t *testing.T) {
 	p.Useful(1)
 	p.Hint(0, hashes[:1])
 	asks(t, p, 2, 0, good[32:]...)
+}
+
+// gives answers what a source is asked for so often, each time in what take says, and
+// returns for how much it was asked.
+func gives(t *testing.T, p *gather.Plan, gs []ibgib.IbGib, at *time.Duration, times int, take func(blocks int) time.Duration) (asked []int) {
+	t.Helper()
+	of := make(map[ibgib.Hash]ibgib.IbGib)
+	for _, g := range gs {
+		of[g.Hash()] = g
+	}
+	for range times {
+		wants, _, _ := p.Next(0, start.Add(*at))
+		var came []ibgib.IbGib
+		for _, h := range wants {
+			came = append(came, of[h])
+		}
+		*at += take(len(wants))
+		answers(p, 0, *at, wants, came)
+		asked = append(asked, len(wants))
+	}
+	return asked
+}
+
+// A long way does not keep a source from being asked for much at once, nor does it make it
+// one that gives nothing: only one that has more to send takes longer for more.
+func TestASourceThatIsFarIsAskedForMore(t *testing.T) {
+	p, gs, _ := needed(t, 2000)
+	at := time.Duration(0)
+	far := func(int) time.Duration { return 1300 * time.Millisecond }
+	if got := gives(t, p, gs, &at, 6, far); !slices.Equal(got, []int{32, 64, 128, 256, 256, 256}) {
+		t.Errorf("one that is far is asked for %d", got)
+	}
+	if pace, _ := p.Pace(0, start.Add(at)); pace < gather.SlowPace || p.Tardy(0, start.Add(at)) > 0 {
+		t.Errorf("one that is far has a pace of %f", pace)
+	}
+	p, gs, _ = needed(t, 2000)
+	at = 0
+	narrow := func(blocks int) time.Duration { return time.Duration(blocks) * 40 * time.Millisecond }
+	if got := gives(t, p, gs, &at, 8, narrow); !slices.Equal(got, []int{32, 64, 32, 16, 32, 16, 32, 16}) {
+		t.Errorf("one that has a narrow line is asked for %d", got)
+	}
+}
+
+// What counts is what a source gives lately: one that gave much and gives nothing any more
+// is soon the slower one.
+func TestThePaceIsThatOfLate(t *testing.T) {
+	p, gs, _ := needed(t, 3000)
+	at := time.Duration(0)
+	gives(t, p, gs, &at, 10, func(int) time.Duration { return 400 * time.Millisecond })
+	if pace, _ := p.Pace(0, start.Add(at)); pace < 300 {
+		t.Errorf("a pace of %f", pace)
+	}
+	wants, _, _ := p.Next(0, start.Add(at))
+	answers(p, 0, at+13*time.Second, wants, nil)
+	at += 13 * time.Second
+	wants, _, _ = p.Next(0, start.Add(at))
+	answers(p, 0, at+13*time.Second, wants, nil)
+	at += 13 * time.Second
+	if pace, _ := p.Pace(0, start.Add(at)); pace > 0 || p.Tardy(0, start.Add(at)) != 26*time.Second {
+		t.Errorf("a pace of %f, tardy for %s", pace, p.Tardy(0, start.Add(at)))
+	}
+}
+
+// Pieces hold up others for a bounded time, however many send some.
+func TestPiecesHoldUpOthersForABoundedTime(t *testing.T) {
+	p, _, h := needed(t, 1)
+	asks(t, p, 0, 0, h...)
+	asked := []gather.Source{0}
+	drip := func(from, to time.Duration) {
+		for at := from; at < to; at += 500 * time.Millisecond {
+			for _, of := range asked {
+				p.Piece(of, h[0], 1<<20, start.Add(at))
+			}
+		}
+	}
+	drip(0, 5*time.Second)
+	for _, of := range []gather.Source{1, 2} {
+		asks(t, p, of, 5*time.Second, h...)
+		asked = append(asked, of)
+	}
+	drip(5*time.Second, 10*time.Second)
+	asks(t, p, 3, 9999*time.Millisecond)
+	asks(t, p, 3, 10*time.Second, h...)
+}
+
+// One that has never been asked, because another one is sending pieces, is asked at once
+// when these stop.
+func TestPiecesThatStopHoldUpNobody(t *testing.T) {
+	p, _, h := needed(t, 1)
+	asks(t, p, 0, 0, h...)
+	p.Ready(1, start)
+	p.Piece(0, h[0], 1<<20, start.Add(500*time.Millisecond))
+	asks(t, p, 1, 1500*time.Millisecond)
+	asks(t, p, 1, 1501*time.Millisecond, h...)
 }
