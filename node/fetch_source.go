@@ -23,7 +23,7 @@ const (
 	// fetchSilence is how long a peer may take to begin an answer.
 	fetchSilence = 15 * time.Second
 	// fetchSlow is how long a peer that is slow has a place before it gives way to others
-	// that wait to be asked, and how long it may have been asked in all before it is marked.
+	// that wait to be asked, and how long it may have been tardy in all before it is marked.
 	fetchSlow = 5 * time.Second
 	// fetchFaster is how many times as much as from a slow peer has come from another
 	// one if the slow one is marked.
@@ -65,12 +65,13 @@ func (f *fetcher) newSource(ctx context.Context, p peer.ID) (*fetchSource, conte
 }
 
 // places counts the peers that are being asked and are not slow. drop is the slowest one
-// of those that have had a place for some time, nil if there is none.
+// of those that have had a place for some time, nil if there is none: first those that are
+// slow not only because they are far away.
 func (f *fetcher) places() (quick int, drop *fetchSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	least := float64(gather.SlowPace)
+	least, tardy := float64(gather.SlowPace), false
 	for _, s := range f.asked {
 		if s.over || s.gone {
 			continue
@@ -78,8 +79,12 @@ func (f *fetcher) places() (quick int, drop *fetchSource) {
 		if !f.plan.Slow(s.number, now) {
 			quick++
 		}
-		if pace, asked := f.plan.Pace(s.number, now); asked > 0 && now.Sub(s.began) >= fetchSlow && pace < least {
-			drop, least = s, pace
+		pace, asked := f.plan.Pace(s.number, now)
+		if asked <= 0 || now.Sub(s.began) < fetchSlow || pace >= gather.SlowPace {
+			continue
+		}
+		if is := f.plan.Tardy(s.number, now) > 0; is && !tardy || is == tardy && pace < least {
+			drop, least, tardy = s, pace, is
 		}
 	}
 	return quick, drop
@@ -157,8 +162,8 @@ func (f *fetcher) candidates(ctx context.Context, running *sync.WaitGroup, h hos
 func (f *fetcher) ask(ctx context.Context, h host.Host, to peer.AddrInfo, s *fetchSource) {
 	defer s.cancel(nil)
 	err := f.askAll(ctx, h, to, s)
-	if context.Cause(ctx) == errTooSlow {
-		err = errTooSlow
+	if cause := context.Cause(ctx); cause == errTooSlow || cause == errNoRoom {
+		err = cause
 	}
 	f.end(ctx, s, err)
 }
@@ -194,14 +199,24 @@ func (f *fetcher) askAll(ctx context.Context, h host.Host, to peer.AddrInfo, s *
 			}
 			continue
 		}
-		reply, err := stream.Ask(ctx, wants, ahead, func(h ibgib.Hash) { f.piece(s, h) })
-		if took := f.take(ctx, s, stage, wants, reply); err == nil {
-			err = took
-		}
-		if err != nil {
+		if err := f.askOnce(ctx, s, stream, stage, wants, ahead); err != nil {
 			return err
 		}
 	}
+}
+
+// askOnce asks one question, and takes the answer.
+func (f *fetcher) askOnce(ctx context.Context, s *fetchSource, stream *protocol.Fetching, stage *blockstore.Stage, wants []ibgib.Hash, ahead bool) error {
+	room := f.n.fetchRoom.hold(s.cancel, time.Now())
+	defer room.release()
+	reply, err := stream.Ask(ctx, wants, ahead, func(h ibgib.Hash) error {
+		f.piece(s, h)
+		return room.take(saga.MaxItem, time.Now())
+	})
+	if took := f.take(ctx, s, stage, wants, reply); err == nil {
+		err = took
+	}
+	return err
 }
 
 func (f *fetcher) ready(s *fetchSource) {
@@ -246,6 +261,7 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 		if f.isSlow(s) {
 			kind = MarkFailed
 		}
+	case err == errNoRoom: // no fault of the peer
 	case err == nil || ctx.Err() != nil:
 		// The fetch is over. Who has been slow all the while has not helped.
 		if err = nil; f.plan.Left() == 0 && f.isLate(s) {
@@ -272,10 +288,12 @@ func (f *fetcher) end(ctx context.Context, s *fetchSource, err error) {
 	}
 }
 
-// isSlow tells whether a peer was asked for some time and was slow. f.mu is held.
+// isSlow tells whether a peer was asked for some time and was slow, and not only because
+// it is far away. f.mu is held.
 func (f *fetcher) isSlow(s *fetchSource) bool {
-	pace, asked := f.plan.Pace(s.number, time.Now())
-	return s.asked && asked >= fetchSlow && pace < gather.SlowPace
+	now := time.Now()
+	pace, _ := f.plan.Pace(s.number, now)
+	return s.asked && f.plan.Tardy(s.number, now) >= fetchSlow && pace < gather.SlowPace
 }
 
 // isLate tells whether a peer has been slow for some time, by far slower than another

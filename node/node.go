@@ -81,6 +81,7 @@ type Node struct {
 	announced *announced
 	marks     *marks
 	fetches   *fetches
+	fetchRoom fetchRoom
 	follows   *follows
 	wide      atomic.Pointer[wide]                  // nil until Start, and if there is no DHT
 	shows     atomic.Pointer[protocol.FetchService] // nil until Start
@@ -229,6 +230,7 @@ func (n *Node) load() (err error) {
 		return err
 	}
 	n.fetches = newFetches()
+	n.fetchRoom.most = maxFetchLarge
 	n.words = comparison.New(n.id.id)
 	n.sagas = newSagas(n.id.id)
 	n.lastSyncs = newLastSyncs()
