@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
 	"github.com/ibgib/ibgib-node/dht"
@@ -144,6 +146,8 @@ func (n *Node) ping(ctx context.Context, to peer.AddrInfo) (PingResult, error) {
 		switch {
 		case unknown == nil:
 			err = h.Connect(ctx, info)
+		case len(to.Addrs) == 0 && errors.Is(unknown, routing.ErrNotFound):
+			return r, &saga.Error{Code: saga.CodeUnreachable, Text: "no address of it is known here, and nobody in the DHT knows one", Retry: true, Err: unknown}
 		case len(to.Addrs) == 0:
 			err = unknown // else what happened at the addresses says more
 		}

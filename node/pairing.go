@@ -48,7 +48,7 @@ func (n *Node) Invite(ctx context.Context) (Invite, error) {
 func (n *Node) Accept(ctx context.Context, invite string) (Peer, error) {
 	i, err := parseInvite(invite)
 	if err == nil && !i.expires.After(n.now()) {
-		err = fmt.Errorf("%w: the invite has expired; let a new one be made", ErrInput)
+		err = fmt.Errorf("%w: the invite has expired; make another one on the node that it is of: ibgib-node invite", ErrInput)
 	}
 	if err == nil && i.peer.ID == n.id.id {
 		err = fmt.Errorf("%w: the invite is this node's own; it is for another one", ErrInput)

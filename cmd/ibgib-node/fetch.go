@@ -37,6 +37,9 @@ Exit code 3 says that nobody was found who shows it.`,
 		Args: argsBetween(1, 1, "one ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := c.addrArg(cmd, args[0])
+			if isCode(err, api.CodeNotFound) {
+				return withHint(err, "the first digits stand for what is stored here only; of anything else fetch needs the whole address, ib^gib")
+			}
 			if err != nil {
 				return err
 			}

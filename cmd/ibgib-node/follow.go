@@ -80,20 +80,13 @@ func unfollowCommand(c *cli) *cobra.Command {
 }
 
 func (c *cli) listFollows(ctx context.Context) error {
-	var list []node.Follow
-	err := c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
-		list, err = client.Follows(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return c.print(list, func(w io.Writer) {
-		t := newTable(w, "TIMELINE", "FROM")
-		for _, f := range list {
-			t.row(show(f.Timeline), showFrom(f))
+	return c.withNode(ctx, accessExisting, func(client *api.Client) error {
+		list, err := client.Follows(ctx)
+		if err != nil {
+			return err
 		}
-		t.end()
+		return printList(c, each(list), "nothing is followed: ibgib-node follow ADDR --from KEYSTONE begins to", []string{"TIMELINE", "FROM"},
+			func(f node.Follow) []string { return []string{show(f.Timeline), showFrom(f)} })
 	})
 }
 

@@ -22,6 +22,9 @@ way needs, and gives the disk space back. What was written or imported here
 stays. What arrived within --age is left alone, so that a file or a
 sync that is not complete yet can go on.
 
+It counts what every share keeps, one that is in two shares twice, and the keystones and
+records of syncs that the node keeps for itself, so more than the ibGibs of stats.
+
 Other commands may work meanwhile. A node that is stopped during gc has removed
 less, and is in order.`,
 		Example: `  ibgib-node gc
@@ -60,7 +63,7 @@ func (c *cli) gc(ctx context.Context, o blockstore.GCOptions) error {
 		if o.DryRun {
 			verb, also = "would remove", "free"
 		}
-		fmt.Fprintf(w, "%s %s, %s %s, kept %d\n", verb, count(report.Removed, "ibGib"), also, showBytes(report.Bytes), report.Kept)
+		fmt.Fprintf(w, "%s %s, %s %s, kept %d (with keystones and records of syncs, which stats does not count)\n", verb, count(report.Removed, "ibGib"), also, showBytes(report.Bytes), report.Kept)
 		if report.Skipped > 0 {
 			fmt.Fprintf(w, "%s left alone, for a change that is under way\n", count(report.Skipped, "share"))
 		}

@@ -41,8 +41,14 @@ func (c *cli) invite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !running {
-		fmt.Fprintf(c.err, "no node runs on this directory; it has to when the invite is redeemed:\n  ibgib-node run%s\n", c.dataFlag())
+	switch {
+	case len(i.Addrs) == 0 && running:
+		fmt.Fprintln(c.err, "the invite names no address, since this node listens nowhere: the other one has to find it on the local network or in the DHT")
+	case len(i.Addrs) == 0:
+		fmt.Fprintf(c.err, "the invite names no address, since no node has run on this directory yet. Start it, and make another invite then:\n  ibgib-node run%s\n"+
+			"With this one, the other node has to find this one on the local network or in the DHT.\n", c.dataFlag())
+	case !running:
+		fmt.Fprintf(c.err, "no node runs on this directory; it has to when the invite is redeemed, at the same addresses as the last time:\n  ibgib-node run%s\n", c.dataFlag())
 	}
 	return c.print(i, func(w io.Writer) {
 		fmt.Fprintln(w, i.Text)

@@ -30,6 +30,9 @@ func (c *cli) ping(ctx context.Context, target string) error {
 	var r node.PingResult
 	err := c.withDaemon(ctx, func(client *api.Client) (err error) {
 		r, err = client.Ping(ctx, target)
+		if isCode(err, api.CodeUnreachable) {
+			return withHint(err, "does the node run there? on it, ibgib-node id  prints its addresses; name one of them here")
+		}
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -66,11 +67,13 @@ func (c *cli) provide(cmd *cobra.Command, args []string, stop bool) error {
 	if err != nil {
 		return err
 	}
-	return c.print(list, func(w io.Writer) {
-		t := newTable(w, "TIMELINE", "CID")
-		for _, a := range list {
-			t.row(show(a.Tjp), a.CID)
-		}
-		t.end()
-	})
+	if stop {
+		return c.print(list, func(w io.Writer) {
+			for _, a := range list {
+				fmt.Fprintf(w, "not public any more  %s\n", show(a.Tjp))
+			}
+		})
+	}
+	return printList(c, each(list), "nothing is public: ibgib-node provide ADDR makes a timeline so", []string{"TIMELINE", "CID"},
+		func(a node.Announcement) []string { return []string{show(a.Tjp), a.CID} })
 }

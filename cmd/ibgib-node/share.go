@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
 )
@@ -293,7 +294,7 @@ keep what they have. It wants --yes, since there is no way back.`,
 // inShares says in which shares something is.
 func inShares(names []string) string {
 	if len(names) == 0 {
-		return "none: gc frees it"
+		return fmt.Sprintf("none: gc frees what of it has been here for %.0f hours; gc --age 0s all of it", blockstore.DefaultGCAge.Hours())
 	}
 	return printable(strings.Join(names, ", "))
 }

@@ -77,7 +77,7 @@ func shareRemoveCommand(c *cli) *cobra.Command {
 		Short: "Take a timeline out of a share here",
 		Long: `Takes a timeline, or a constant, out of a share on this node, and keeps it out: what
 members do with it does not come back. They keep it. It stays in other shares; if
-none lists it, gc frees it. share add puts it back.`,
+none lists it, gc frees it, a week after it came. share add puts it back.`,
 		Example: `  ibgib-node share remove family 8DA5BBD7C74A
   ibgib-node share remove default 'note^HASH'`,
 		Args: argsBetween(2, 2, "NAME and ADDR"),

@@ -55,6 +55,7 @@ func (c *cli) trust(ctx context.Context, who string, o node.Introductions) error
 		switch {
 		case node.IsInvite(who):
 			peer, err = client.Accept(ctx, who)
+			err = c.inviteHint(ctx, client, err)
 		case endsIntroductions(o): // which gives no trust to who has none
 			peer, err = client.SetIntroductions(ctx, who, o)
 			return err
@@ -81,6 +82,21 @@ func (c *cli) trust(ctx context.Context, who string, o node.Introductions) error
 			fmt.Fprintln(w, "it is told whom this node trusts")
 		}
 	})
+}
+
+// inviteHint says what to do about an invite that was not redeemed.
+func (c *cli) inviteHint(ctx context.Context, client *api.Client, err error) error {
+	switch {
+	case isCode(err, api.CodeUnreachable):
+		return withHint(err, "the node that made the invite has to run; while it does, make another one there, which names its addresses:\nibgib-node run\nibgib-node invite")
+	case isCode(err, api.CodeUntrusted):
+		id, idErr := client.ID(ctx)
+		if idErr != nil {
+			return err
+		}
+		return withHint(err, "an invite is good for one node and for 24 hours; make another one there:\nibgib-node invite\nif that node has withdrawn trust from this one, run there:\nibgib-node trust %s", id.PeerID)
+	}
+	return err
 }
 
 // endsIntroductions tells whether something is to end and nothing to begin.
