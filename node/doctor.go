@@ -78,7 +78,11 @@ func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 		d.search(s, multicast)
 		d.dht(s)
 		d.reachability(s)
-		d.peers(s)
+		peers, err := n.Peers(ctx)
+		if err != nil {
+			return Diagnosis{}, fmt.Errorf("node: diagnose: %w", err)
+		}
+		d.peers(s, peers, n.reach.Role)
 	} else {
 		d.add("node", CheckWarning, "no node runs on this directory, so it syncs only when a command says so", "ibgib-node run  starts one")
 	}
@@ -307,9 +311,11 @@ func (d *Diagnosis) reachability(s Status) {
 	}
 }
 
-func (d *Diagnosis) peers(s Status) {
+func (d *Diagnosis) peers(s Status, peers []Peer, role Role) {
 	finding := fmt.Sprintf("%d trusted, %d of them connected, %d asking", s.Trusted, s.Connected, s.Pending)
 	switch {
+	case s.Trusted == 0 && role == RoleBootstrap:
+		d.add("peers", CheckOK, "nobody is trusted, so nothing is synced; others enter the DHT by this node all the same", "")
 	case s.Trusted == 0 && s.Pending > 0:
 		d.add("peers", CheckWarning, finding, "ibgib-node peers  shows who asks; ibgib-node trust PEERID  trusts one of them")
 	case s.Trusted == 0:
@@ -317,6 +323,38 @@ func (d *Diagnosis) peers(s Status) {
 	case s.Connected == 0:
 		d.add("peers", CheckWarning, finding, "see whether the others run, and whether they trust this node: ibgib-node id  shows its peer id")
 	default:
+		d.connected(s, finding, peers)
+	}
+}
+
+// connected tells whether syncs go well with the trusted peers that are connected.
+func (d *Diagnosis) connected(s Status, finding string, peers []Peer) {
+	var strangers []peer.ID
+	var failed []Peer
+	for _, p := range peers {
+		switch last := p.LastSync; {
+		case !p.Trusted || !p.Connected || last == nil || last.Error == "":
+		case last.stranger:
+			if id, err := peer.Decode(p.PeerID); err == nil {
+				strangers = append(strangers, id)
+			}
+		default:
+			failed = append(failed, p)
+		}
+	}
+	if len(strangers)+len(failed) == 0 {
 		d.add("peers", CheckOK, finding, "")
+		return
+	}
+	if len(strangers) > 0 {
+		d.add("peers", CheckWarning, finding+"; not trusted by "+several(strangers), "so nothing is synced with it; to be run there: ibgib-node trust "+s.PeerID)
+	}
+	for _, p := range failed[:min(len(failed), maxNamed)] {
+		of := ""
+		if p.LastSync.Share != "" {
+			of = " of the share " + p.LastSync.Share
+		}
+		d.add("peers", CheckWarning, fmt.Sprintf("%s; the last sync%s with %s failed: %s", finding, of, p.PeerID, p.LastSync.Error),
+			"ibgib-node sync "+p.PeerID+"  tries again, and says what to do if it fails")
 	}
 }

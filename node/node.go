@@ -450,7 +450,7 @@ func (n *Node) Peers(ctx context.Context) ([]Peer, error) {
 		n.connections(p, &peers[i])
 		peers[i].Unfinished = n.store.Loose(p.String())
 		if peers[i].Trusted {
-			peers[i].LastSync = n.lastSyncs.of(p, recorded[peers[i].PeerID])
+			peers[i].LastSync = n.lastSyncs.of(p, n.shares.labels(p), recorded[peers[i].PeerID])
 		}
 	}
 	return peers, nil

@@ -61,19 +61,24 @@ type Peer struct {
 	Asked     int       `json:"asked,omitempty"`
 	LastAsked time.Time `json:"lastAsked,omitzero"`
 	Proved    bool      `json:"proved,omitempty"`
-	// LastSync is how the last sync with a trusted peer ended; nil if there was none.
+	// LastSync is how the last sync with a trusted peer ended; nil if there was none. One
+	// that failed stands until a later one of the same share goes well.
 	LastSync *LastSync `json:"lastSync,omitempty"`
 	// Unfinished is how many bytes this node keeps for it that no timeline has
 	// (Limits.PeerDisk).
 	Unfinished int64 `json:"unfinished,omitempty"`
 }
 
-// LastSync is how a sync ended.
+// LastSync is how a sync of one share ended.
 type LastSync struct {
 	SagaID    string    `json:"sagaId"`
+	Share     string    `json:"share,omitempty"` // its name; empty: the default share
 	Ended     time.Time `json:"ended"`
 	Converged bool      `json:"converged"`       // both sides had the same heads then
+	Code      string    `json:"code,omitempty"`  // of package saga, by name, if it failed
 	Error     string    `json:"error,omitempty"` // why it failed; may have foreign text
+
+	stranger bool // the peer has said that it does not trust this node
 }
 
 // Timeline is one timeline as the index has it.

@@ -81,24 +81,30 @@ func identities(transcript []ibgib.IbGib) []ibgib.Addr {
 	return list
 }
 
+// failureOf sorts the error of a saga.
+func failureOf(err error) SagaFailure {
+	e, ok := errors.AsType[*saga.Error](err)
+	switch {
+	case !ok:
+		return SagaFailure{saga.CodeInternal.String(), err.Error()}
+	case e.Remote:
+		return SagaFailure{e.Code.String(), "the other side: " + e.Text}
+	}
+	return SagaFailure{e.Code.String(), e.Text}
+}
+
 // keepFailure stores what a saga that failed has come to, if anything moved in it.
 // It has no transcript, so its record stands alone, and is its own tjp.
 func (n *Node) keepFailure(ctx context.Context, p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result, failure error) {
 	if r.Sent.IbGibs+r.Received.IbGibs == 0 {
 		return
 	}
-	code, text := saga.CodeInternal.String(), failure.Error()
-	if e, ok := errors.AsType[*saga.Error](failure); ok {
-		code, text = e.Code.String(), e.Text
-		if e.Remote {
-			text = "the other side: " + text
-		}
-	}
+	why := failureOf(failure)
 	data := append(n.recordData(p, sh, role, began, r),
 		ibgib.Member{Name: "isTjp", Value: ibgib.Bool(true)},
 		ibgib.Member{Name: "error", Value: ibgib.Object(
-			ibgib.Member{Name: "code", Value: ibgib.String(code)},
-			ibgib.Member{Name: "text", Value: foreign(text)},
+			ibgib.Member{Name: "code", Value: ibgib.String(why.Code)},
+			ibgib.Member{Name: "text", Value: foreign(why.Text)},
 		)},
 	)
 	ancestor, err := ibgib.ParseAddr("sync^gib")

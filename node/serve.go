@@ -111,7 +111,7 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 	}
 	told, pace := n.tellSaga(p, sh, cfg.Role, len(roots)), newPace(n.now)
 	defer func() {
-		n.lastSyncs.note(p, n.now(), result, err)
+		n.lastSyncs.note(p, sh.label(), n.now(), result, err)
 		told.end(result, err)
 	}()
 	cfg.Progress = func(s saga.Progress) {

@@ -125,6 +125,15 @@ func (s *shares) with(p peer.ID) []*share {
 	return slices.DeleteFunc(s.all(), func(sh *share) bool { return !sh.has(p) })
 }
 
+// labels returns the labels of those shares.
+func (s *shares) labels(p peer.ID) []string {
+	var list []string
+	for _, sh := range s.with(p) {
+		list = append(list, sh.label())
+	}
+	return list
+}
+
 // errNoShare is the answer to a peer that names a share which is not here or which it
 // is no member of.
 func errNoShare() error {

@@ -283,7 +283,7 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, sh *share, roots 
 
 	with, err := n.prove(ctx, h, to)
 	if err != nil {
-		n.lastSyncs.note(to.ID, n.now(), result, err)
+		n.lastSyncs.note(to.ID, sh.label(), n.now(), result, err)
 		n.tellSaga(to.ID, sh, saga.Initiator, len(roots)).end(result, err)
 		return result, err
 	}

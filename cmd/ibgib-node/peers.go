@@ -25,8 +25,10 @@ since the node was started. Last come those from which trust was withdrawn.
 The six words of each are made from its peer id and that of this node. Its owner
 sees the same ones there; compare them, by telephone perhaps, before you trust a
 stranger. KEYSTONE is the hash by which the one that a trusted node has named begins,
-LAST SYNC when the last one ended, with "failed" if it did, and "in part" if the two
-had not all the same heads then; sagas list tells more.
+LAST SYNC when the last one ended, with "failed" and a word for why if it did, and "in
+part" if the two had not all the same heads then. A failure is shown until a sync of the
+same share, which it names unless that is the default one, goes well; --json has it in
+full, and sagas list tells more.
 
 With --watch it does not end: after the list it prints a line whenever one of them
 connects or is lost, is trusted or not, and when a stranger is met. With --json each
@@ -113,13 +115,18 @@ func peerRow(p node.Peer) []string {
 }
 
 func showLastSync(s *node.LastSync) string {
-	switch {
-	case s == nil:
+	if s == nil {
 		return "-"
+	}
+	text := showTime(s.Ended)
+	if s.Share != "" {
+		text += " share " + printable(s.Share)
+	}
+	switch {
 	case s.Error != "":
-		return showTime(s.Ended) + " failed"
+		return text + " failed: " + printable(s.Code)
 	case !s.Converged:
-		return showTime(s.Ended) + " in part"
+		return text + " in part"
 	}
 	return showTime(s.Ended)
 }
