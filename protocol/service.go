@@ -19,11 +19,14 @@ import (
 const ID = "/ibgib/sync/1"
 
 // A peer that is refused costs a stream until it has taken the answer. Beyond
-// these many such streams, of all strangers together and of any one peer, it is
-// cut off without one. Strangers never take a place from a trusted peer.
+// these many such streams, of all strangers together and of any one of them, it is
+// cut off without one. Strangers never take a place from a trusted peer. One of these
+// has more beside its sagas, as its questions and meetings follow each other before it
+// is known here that the last one has ended.
 const (
 	maxRefusals        = 64
 	maxRefusalsPerPeer = 4
+	maxTrustedStreams  = 16
 )
 
 // Handlers do the work of a Service. Authorize and Saga are required. They are
@@ -272,7 +275,11 @@ func (s *Service) enter(p peer.ID, stream network.Stream, stranger bool) bool {
 	if l == nil {
 		l = new(load)
 	}
-	if s.closed || l.streams-l.sagas >= maxRefusalsPerPeer || stranger && s.strangers >= maxRefusals {
+	most := maxTrustedStreams
+	if stranger {
+		most = maxRefusalsPerPeer
+	}
+	if s.closed || l.streams-l.sagas >= most || stranger && s.strangers >= maxRefusals {
 		return false
 	}
 	s.peers[p] = l

@@ -125,17 +125,26 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// A peer that is refused again and again costs a bounded number of streams.
+// A peer that is refused again and again costs a bounded number of streams, and so does
+// a trusted one that asks for what is not served.
 func TestRefusalsAreBounded(t *testing.T) {
-	h, _ := serve(t, transports[0].listen, func(context.Context, peer.ID) error {
-		return errors.New("no")
-	}, unwanted(t), protocol.Options{CloseTimeout: patience})
+	t.Run("stranger", func(t *testing.T) {
+		refusals(t, func(context.Context, peer.ID) error { return errors.New("no") }, firstInit, 4)
+	})
+	t.Run("trusted", func(t *testing.T) {
+		refusals(t, everyone, &protocol.KeystoneFrames{Genesis: "keystone^A"}, 16)
+	})
+}
+
+// refusals wants so many of 20 streams to be answered.
+func refusals(t *testing.T, authorize func(context.Context, peer.ID) error, open saga.Message, want int) {
+	h, _ := serve(t, transports[0].listen, authorize, unwanted(t), protocol.Options{CloseTimeout: patience})
 	from := newHost(t, transports[0].listen)
 	answered := 0
 	for range 20 {
 		// Neither side closes, so each refusal keeps its stream.
 		stream := rawStream(t, from, h)
-		if _, err := stream.Write(framed(encode(t, firstInit))); err != nil {
+		if _, err := stream.Write(framed(encode(t, open))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(stream, make([]byte, 1)); err == nil {
@@ -143,8 +152,8 @@ func TestRefusalsAreBounded(t *testing.T) {
 		}
 		defer func() { _ = stream.Reset() }()
 	}
-	if answered != 4 {
-		t.Errorf("%d streams were answered, want 4", answered)
+	if answered != want {
+		t.Errorf("%d streams were answered, want %d", answered, want)
 	}
 }
 
