@@ -65,13 +65,13 @@ func (f *fetcher) newSource(ctx context.Context, p peer.ID) (*fetchSource, conte
 }
 
 // places counts the peers that are being asked and are not slow. drop is the slowest one
-// of those that have had a place for some time, nil if there is none: first those that are
-// slow not only because they are far away.
+// of those that have had a place for some time, nil if there is none: those that are slow only
+// because they are far away are waited with until there are no others.
 func (f *fetcher) places() (quick int, drop *fetchSource) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	least, tardy := float64(gather.SlowPace), false
+	least, tardy, others := float64(gather.SlowPace), false, false
 	for _, s := range f.asked {
 		if s.over || s.gone {
 			continue
@@ -80,12 +80,17 @@ func (f *fetcher) places() (quick int, drop *fetchSource) {
 			quick++
 		}
 		pace, asked := f.plan.Pace(s.number, now)
-		if asked <= 0 || now.Sub(s.began) < fetchSlow || pace >= gather.SlowPace {
+		if asked <= 0 || pace >= gather.SlowPace {
 			continue
 		}
-		if is := f.plan.Tardy(s.number, now) > 0; is && !tardy || is == tardy && pace < least {
+		is := f.plan.Tardy(s.number, now) > 0
+		others = others || is
+		if now.Sub(s.began) >= fetchSlow && (is && !tardy || is == tardy && pace < least) {
 			drop, least, tardy = s, pace, is
 		}
+	}
+	if others && !tardy {
+		return quick, nil
 	}
 	return quick, drop
 }
