@@ -11,8 +11,7 @@ import (
 )
 
 // kadHost is a host as the library sees it, which bounds what the library holds of
-// others: streams, messages while they
-// come or go, and addresses.
+// others: streams, messages while they come or go, and addresses.
 type kadHost struct {
 	host.Host
 	maxAnswer uint64

@@ -29,18 +29,27 @@ type streamPlace struct {
 
 // take gives a stream a place, until leave.
 func (p *streamPlaces) take(s network.Stream) *streamPlace {
-	x := &streamPlace{stream: s}
+	x, oldest := p.enter(s)
+	if oldest != nil {
+		// Not with p.mu held: it waits for a connection that takes nothing.
+		_ = oldest.stream.Reset()
+	}
+	return x
+}
+
+// enter gives a stream a place, and returns the one that has lost its own for that, or nil.
+func (p *streamPlaces) enter(s network.Stream) (x, oldest *streamPlace) {
+	x = &streamPlace{stream: s}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x.holder = p.open.below(path(remoteIP(s.Conn()), string(s.Conn().RemotePeer())))
 	x.at = x.holder.kept.PushBack(x)
 	x.holder.grow(1)
 	if p.n++; p.n > maxStreams {
-		oldest := p.open.oldestOfMost().(*streamPlace)
+		oldest = p.open.oldestOfMost().(*streamPlace)
 		p.end(oldest)
-		_ = oldest.stream.Reset()
 	}
-	return x
+	return x, oldest
 }
 
 func (p *streamPlaces) leave(x *streamPlace) {

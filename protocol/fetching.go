@@ -51,8 +51,9 @@ type FetchReply struct {
 // Ask asks for 1 to MaxFetchWants blocks, and waits for the answer: for its beginning
 // as long as Options.IdleTimeout. A peer that answers with something else than what it
 // was asked for (other bytes, more, nothing) is a *saga.Error with CodeProtocol that is
-// not Remote. All other errors are *saga.Error too, but those of piece. piece, which may be nil, is told of
-// each piece of a large block but the last; its error is returned at once.
+// not Remote. All other errors are *saga.Error too, but those of piece. This function, which
+// may be nil, is told of each piece of a large block but the last; its error is returned at
+// once.
 func (f *Fetching) Ask(ctx context.Context, wants []ibgib.Hash, ahead bool, piece func(of ibgib.Hash) error) (FetchReply, error) {
 	if _, err := f.conn.Send(ctx, &Fetch{Target: f.target, Wants: wants, Ahead: ahead}); err != nil {
 		return FetchReply{}, err
