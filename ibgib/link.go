@@ -3,6 +3,7 @@ package ibgib
 import (
 	"bytes"
 	"iter"
+	"strings"
 
 	"github.com/ibgib/ibgib-node/ibgib/internal/jsjson"
 )
@@ -46,13 +47,18 @@ func (l Link) Is(a Addr) bool {
 	return l.Addr() == a
 }
 
-// RelNames yields the names of the lists in rel8ns, in stored order.
-func (g IbGib) RelNames() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for name := range jsjson.Members(g.text(g.rel)) {
-			if !yield(internName(name)) {
-				return
-			}
+// RelNames returns the names of the lists in rel8ns that begin with prefix, in
+// stored order. prefix is of letters, digits and dots, which are never escaped. An
+// ibGib without such a name, as nearly all are, costs one search of its text.
+func (g IbGib) RelNames(prefix string) []string {
+	if !bytes.Contains(g.text(g.rel), []byte(prefix)) {
+		return nil
+	}
+	var names []string
+	for body := range jsjson.Members(g.text(g.rel)) {
+		if name := internName(body); strings.HasPrefix(name, prefix) {
+			names = append(names, name)
 		}
 	}
+	return names
 }

@@ -19,12 +19,8 @@ func TestTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []ibgib.Addr
-	var names []string
-	for name, a := range g.Links() {
+	for _, a := range g.Links() {
 		want = append(want, a)
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
 	}
 	var got []ibgib.Addr
 	for link := range g.Targets() {
@@ -43,7 +39,28 @@ func TestTargets(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("targets %v, want %v", got, want)
 	}
-	if got := slices.Collect(g.RelNames()); !slices.Equal(got, names) || len(got) != 4 {
-		t.Errorf("names %q, want %q", got, names)
+}
+
+// TestRelNames has the prefix in names, in a name further on, and in an address.
+func TestRelNames(t *testing.T) {
+	to := []ibgib.Addr{addr(t, "ibgib.x^gib")}
+	g, err := ibgib.New("ibgib.x", ibgib.Value{}, ibgib.Rel8ns{
+		{Name: "ancestor", Addrs: to}, {Name: "ibgib.b", Addrs: to}, {Name: "an ibgib.", Addrs: to},
+		{Name: "ibgib", Addrs: to}, {Name: "ibgib.\"a\""},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		prefix string
+		want   []string
+	}{
+		{"ibgib.", []string{"ibgib.\"a\"", "ibgib.b"}},
+		{"a", []string{"an ibgib.", "ancestor"}},
+		{"tjp", nil},
+	} {
+		if got := g.RelNames(c.prefix); !slices.Equal(got, c.want) {
+			t.Errorf("names that begin with %q: %q, want %q", c.prefix, got, c.want)
+		}
 	}
 }

@@ -151,42 +151,31 @@ func (c *candidate) admitTjp() (Frame, error) {
 }
 
 func (c *candidate) admitLater() (Frame, error) {
-	g := c.g
-	tjps := g.Rel(relTjp)
-	if len(tjps) == 0 {
-		return Frame{}, reject(g, RuleNotAFrame, "neither isTjp nor a tjp list")
-	}
-	if len(tjps) != 1 {
-		return Frame{}, reject(g, RuleBadTjp, "a tjp list of %d", len(tjps))
-	}
-	tjp := tjps[0]
-	if tjp.TjpGib() != "" {
-		return Frame{}, reject(g, RuleBadTjp, "the tjp %s has no gib of one HASH", shown(tjp))
-	}
-	if err := c.findPredecessor(tjp); err != nil {
+	tjp, err := c.findTimeline()
+	if err != nil {
 		return Frame{}, err
 	}
-	if r := c.readN(); r != nil {
-		return Frame{}, r
+	if !c.hasMergeList && !c.pred.HasMergeList {
+		if err := c.checkNFollows(c.pred); err != nil {
+			return Frame{}, err
+		}
+		return c.admitted(KindUser, tjp, nil), nil
 	}
 	kind, inherited, err := c.classify()
 	if err != nil {
 		return Frame{}, err
 	}
+	var links []ibgib.Addr
 	switch kind {
 	case KindMerge:
-		err = c.checkMerge()
+		err, links = c.checkMerge(), c.g.Rel(RelMerge)
 	case KindKeep:
-		err = c.checkKeep(inherited)
+		err, links = c.checkKeep(inherited), c.g.Rel(RelMerge)
 	default:
 		err = c.checkNFollows(c.pred)
 	}
 	if err != nil {
 		return Frame{}, err
-	}
-	var links []ibgib.Addr
-	if kind != KindUser {
-		links = g.Rel(RelMerge)
 	}
 	return c.admitted(kind, tjp, links), nil
 }
@@ -198,6 +187,30 @@ func (c *candidate) admitted(kind FrameKind, tjp ibgib.Addr, links []ibgib.Addr)
 		Pred: c.pred.Addr, Links: links,
 		HasMergeList: c.hasMergeList,
 	}
+}
+
+// findTimeline reads what a frame says of its place: the timeline, which it
+// returns, the predecessor and n.
+func (c *candidate) findTimeline() (tjp ibgib.Addr, err error) {
+	g := c.g
+	tjps := g.Rel(relTjp)
+	if len(tjps) == 0 {
+		return tjp, reject(g, RuleNotAFrame, "neither isTjp nor a tjp list")
+	}
+	if len(tjps) != 1 {
+		return tjp, reject(g, RuleBadTjp, "a tjp list of %d", len(tjps))
+	}
+	tjp = tjps[0]
+	if tjp.TjpGib() != "" {
+		return tjp, reject(g, RuleBadTjp, "the tjp %s has no gib of one HASH", shown(tjp))
+	}
+	if err := c.findPredecessor(tjp); err != nil {
+		return tjp, err
+	}
+	if r := c.readN(); r != nil {
+		return tjp, r
+	}
+	return tjp, nil
 }
 
 // findPredecessor fills pred with the last frame of past.

@@ -1,6 +1,7 @@
 package timeline_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -62,57 +63,57 @@ func BenchmarkMerge(b *testing.B) {
 // BenchmarkAdmitLinear admits a frame of a timeline that never diverged, and
 // BenchmarkAdmitWithoutMerges is its reference: the same without any rule about merges.
 func BenchmarkAdmitLinear(b *testing.B) {
-	frame, s := linear(b)
+	benchAdmit(b, timeline.Admit)
+}
+
+func BenchmarkAdmitWithoutMerges(b *testing.B) {
+	benchAdmit(b, timeline.AdmitWithoutMerges)
+}
+
+// TestLinearAllocatesNothingMore wants of the frame of those benchmarks that the rules
+// about merges neither allocate nor read.
+func TestLinearAllocatesNothingMore(t *testing.T) {
+	g, s := linearFrame(t)
+	frame := s.frame
+	block := func(a ibgib.Addr) (ibgib.IbGib, error) {
+		t.Errorf("reads %s", a)
+		return s.block(a)
+	}
+	allocs := func(admit admission) float64 {
+		return testing.AllocsPerRun(100, func() {
+			if _, err := admit(g, frame, block); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if got, want := allocs(timeline.Admit), allocs(timeline.AdmitWithoutMerges); got != want {
+		t.Errorf("%v allocations, %v without the rules about merges", got, want)
+	}
+}
+
+type admission func(ibgib.IbGib, timeline.FrameLookup, timeline.Lookup) (timeline.Frame, error)
+
+func benchAdmit(b *testing.B, admit admission) {
+	g, s := linearFrame(b)
+	frame, block := s.frame, s.block
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := timeline.Admit(frame, s.frame, s.block); err != nil {
+		if _, err := admit(g, frame, block); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkAdmitWithoutMerges(b *testing.B) {
-	frame, s := linear(b)
-	want, err := timeline.Admit(frame, s.frame, s.block)
-	if got, ok := admitPlain(frame, s.frame); err != nil || !ok || !sameFrame(got, want) {
-		b.Fatalf("%+v, %t, want %+v, %v", got, ok, want, err)
+// linearFrame is the second frame of a timeline, which both admissions admit alike, and
+// a space with what is below it.
+func linearFrame(t testing.TB) (ibgib.IbGib, *space) {
+	l := newTimeLine(t, "linear")
+	g, dna := l.patch(l.tjp, data{"text": "changed"})
+	s := newSpace(t, l.tjp, dna)
+	f, err := timeline.Admit(g, s.frame, s.block)
+	plain, err2 := timeline.AdmitWithoutMerges(g, s.frame, s.block)
+	if err := errors.Join(err, err2); err != nil || !sameFrame(f, plain) || f.Kind != timeline.KindUser {
+		t.Fatalf("admitted as %+v, without the rules about merges as %+v: %v", f, plain, err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := admitPlain(frame, s.frame); !ok {
-			b.Fatal("not admitted")
-		}
-	}
-}
-
-// linear is the second frame of a timeline, and a space with what is below it.
-func linear(b *testing.B) (ibgib.IbGib, *space) {
-	l := newTimeLine(b, "linear")
-	frame, dna := l.patch(l.tjp, data{"text": "changed"})
-	return frame, newSpace(b, l.tjp, dna)
-}
-
-// admitPlain holds a later frame against the rules that know of no merges.
-func admitPlain(g ibgib.IbGib, frame timeline.FrameLookup) (timeline.Frame, bool) {
-	tjps := g.Rel("tjp")
-	if g.IsTjp() || len(tjps) != 1 || tjps[0].TjpGib() != "" || tjps[0].Ib() == "keystone" {
-		return timeline.Frame{}, false
-	}
-	last, ok := g.LastRel("past")
-	if !ok || last.IsPrimitive() {
-		return timeline.Frame{}, false
-	}
-	pred, ok, err := frame(last)
-	if err != nil || !ok || pred.Addr != last || pred.Tjp != tjps[0] {
-		return timeline.Frame{}, false
-	}
-	f := timeline.Frame{Addr: g.Addr(), Tjp: pred.Tjp, Kind: timeline.KindUser, Pred: last}
-	if v, ok := g.Field("n"); ok {
-		x := v.Number()
-		if v.Kind() != ibgib.KindNumber || x < 0 || x > 1<<53-1 || x != float64(int64(x)) {
-			return timeline.Frame{}, false
-		}
-		f.N, f.HasN = int64(x), true
-	}
-	return f, f.HasN == pred.HasN && (!f.HasN || f.N == pred.N+1)
+	return g, s
 }

@@ -13,8 +13,9 @@ const (
 	RelMerge   = "ibgib.merge.1"   // on a merge or keep frame: the other heads
 	RelSkipped = "ibgib.skipped.1" // on a merge frame: the ops that could not be applied
 
-	mergePrefix   = "ibgib.merge."
-	skippedPrefix = "ibgib.skipped."
+	rulesPrefix   = "ibgib."
+	mergePrefix   = rulesPrefix + "merge."
+	skippedPrefix = rulesPrefix + "skipped."
 )
 
 // KeepDna is the address of the dna of every keep frame,
@@ -27,7 +28,7 @@ const MaxMergeHeads = 1024
 // checkMergeNames refuses rel8n names of merge rules that we do not know and
 // notes whether g has lists of those that we know.
 func (c *candidate) checkMergeNames() *Rejection {
-	for name := range c.g.RelNames() {
+	for _, name := range c.g.RelNames(rulesPrefix) {
 		switch {
 		case name == RelMerge || name == RelSkipped:
 			_, some := c.g.LastRel(name)
@@ -39,15 +40,12 @@ func (c *candidate) checkMergeNames() *Rejection {
 	return nil
 }
 
-// classify tells what a frame with a predecessor is by its merge lists: a
-// non-empty ibgib.merge.1 that differs from the predecessor's makes it a keep
-// frame, if its newest dna is KeepDna, or a merge frame. Every other frame has
-// to repeat both lists of its predecessor. pred is the predecessor's block where
-// it was read.
+// classify tells what a frame is by its merge lists and those of its predecessor,
+// one of which has some: a non-empty ibgib.merge.1 that differs from the
+// predecessor's makes it a keep frame, if its newest dna is KeepDna, or a merge
+// frame. Every other frame has to repeat both lists of its predecessor. pred is the
+// predecessor's block.
 func (c *candidate) classify() (kind FrameKind, pred ibgib.IbGib, err error) {
-	if !c.hasMergeList && !c.pred.HasMergeList {
-		return KindUser, pred, nil
-	}
 	if pred, err = c.mustRead(c.pred.Addr); err != nil {
 		return KindNone, pred, err
 	}
