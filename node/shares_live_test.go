@@ -107,6 +107,7 @@ func TestLiveTakenAgain(t *testing.T) {
 	if _, err := b.RemoveFromShare(t.Context(), "family", private.Tjp); err != nil {
 		t.Fatal(err)
 	}
+	syncNow(t, b, a, node.SyncOptions{}) // what began before has ended then
 	changed, late := set(t, a, open.Tjp, "without b"), set(t, a, private.Tjp, "without b")
 	marker := createIn(t, a, "", "marker")
 	until(t, toB, shows(marker.Addr))
