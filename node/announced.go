@@ -2,11 +2,7 @@ package node
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"sync"
 
@@ -42,16 +38,13 @@ const announcedFileVersion = 1
 // is announced no longer should not go unseen.
 func loadAnnounced(path string) (*announced, error) {
 	a := &announced{path: path}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return a, nil
-	}
+	var file announcedFile
+	found, err := datadir.ReadJSON(path, &file)
 	if err != nil {
 		return nil, fmt.Errorf("announced timelines: %w", err)
 	}
-	var file announcedFile
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("announced timelines: %s: %w", path, err)
+	if !found {
+		return a, nil
 	}
 	if file.Version != announcedFileVersion {
 		return nil, fmt.Errorf("announced timelines: %s has version %d, this program knows %d", path, file.Version, announcedFileVersion)
@@ -105,11 +98,7 @@ func (a *announced) set(tjp ibgib.Addr, on bool) error {
 	} else {
 		next = slices.Delete(next, at, at+1)
 	}
-	text, err := json.MarshalIndent(announcedFile{announcedFileVersion, next}, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(a.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(a.path, announcedFile{announcedFileVersion, next}); err != nil {
 		return fmt.Errorf("announced timelines: %w", err)
 	}
 	a.tjps = next

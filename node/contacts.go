@@ -2,11 +2,8 @@ package node
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -57,12 +54,12 @@ const contactsFileVersion = 1
 // will be seen again.
 func loadContacts(path string, now func() time.Time) (*contacts, error) {
 	c := &contacts{path: path, now: now, list: make(map[peer.ID]knownPeer)}
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var file contactsFile
+	_, err := datadir.ReadJSON(path, &file)
+	if err != nil && !errors.Is(err, datadir.ErrDamaged) {
 		return nil, fmt.Errorf("contacts: %w", err)
 	}
-	var file contactsFile
-	if json.Unmarshal(text, &file) != nil || file.Version != contactsFileVersion {
+	if err != nil || file.Version != contactsFileVersion {
 		return c, nil
 	}
 	for _, k := range file.Peers[:min(len(file.Peers), maxContacts)] {
@@ -168,11 +165,7 @@ func (c *contacts) save() error {
 		file.Peers = append(file.Peers, k)
 	}
 	slices.SortFunc(file.Peers, func(a, b knownPeer) int { return cmp.Compare(a.PeerID.String(), b.PeerID.String()) })
-	text, err := json.MarshalIndent(file, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(c.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(c.path, file); err != nil {
 		return fmt.Errorf("contacts: %w", err)
 	}
 	c.changed = false

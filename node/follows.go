@@ -2,11 +2,7 @@ package node
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"sync"
 
@@ -58,16 +54,13 @@ const followsFileVersion = 1
 // from others than those that a person has named.
 func loadFollows(path string) (*follows, error) {
 	f := &follows{path: path, list: make(map[ibgib.Hash]Follow)}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
+	var file followsFile
+	found, err := datadir.ReadJSON(path, &file)
 	if err != nil {
 		return nil, fmt.Errorf("followed timelines: %w", err)
 	}
-	var file followsFile
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("followed timelines: %s: %w", path, err)
+	if !found {
+		return f, nil
 	}
 	if file.Version != followsFileVersion || len(file.Follows) > maxFollows {
 		return nil, fmt.Errorf("followed timelines: %s has version %d and %d timelines, this program knows version %d and %d",
@@ -124,11 +117,7 @@ func (f *follows) change(edit func(list map[ibgib.Hash]Follow) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(followsFile{followsFileVersion, f.sorted(next)}, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(f.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(f.path, followsFile{followsFileVersion, f.sorted(next)}); err != nil {
 		return fmt.Errorf("followed timelines: %w", err)
 	}
 	f.list = next

@@ -2,13 +2,10 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	stdlog "log"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -169,25 +166,18 @@ func (r listenRecord) like(s string) string {
 // loadListen reads the record; a file that is missing or damaged is none.
 func loadListen(path string) (listenRecord, error) {
 	var r listenRecord
-	text, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return r, nil
-	case err != nil:
-		return r, fmt.Errorf("listen addresses: %w", err)
+	_, err := datadir.ReadJSON(path, &r)
+	if err != nil && !errors.Is(err, datadir.ErrDamaged) {
+		return listenRecord{}, fmt.Errorf("listen addresses: %w", err)
 	}
-	if json.Unmarshal(text, &r) != nil || checkListen(r.Listen) != nil {
+	if err != nil || checkListen(r.Listen) != nil {
 		return listenRecord{}, nil
 	}
 	return r, nil
 }
 
 func (r listenRecord) save(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(path, r); err != nil {
 		return fmt.Errorf("listen addresses: %w", err)
 	}
 	return nil

@@ -5,10 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -132,21 +129,19 @@ type invitesFile struct {
 	Invites []inviteRecord `json:"invites"`
 }
 
+const invitesFileVersion = 1
+
 func loadInvites(path string, now func() time.Time) (*invites, error) {
 	l := &invites{path: path, now: now}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
-	}
 	var file invitesFile
-	if err == nil {
-		err = json.Unmarshal(text, &file)
-	}
-	if err == nil && file.Version != 1 {
-		err = fmt.Errorf("version %d, this program knows 1", file.Version)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("invites: %s: %w", path, err)
+	found, err := datadir.ReadJSON(path, &file)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("invites: %w", err)
+	case !found:
+		return l, nil
+	case file.Version != invitesFileVersion:
+		return nil, fmt.Errorf("invites: %s has version %d, this program knows %d", path, file.Version, invitesFileVersion)
 	}
 	l.open = file.Invites
 	return l, nil
@@ -203,11 +198,7 @@ func (l *invites) redeem(p peer.ID, fits func(protocol.InviteKey) bool) (bool, e
 
 // save writes the file, with l.mu held.
 func (l *invites) save(list []inviteRecord) error {
-	text, err := json.MarshalIndent(invitesFile{Version: 1, Invites: list}, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(l.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(l.path, invitesFile{invitesFileVersion, list}); err != nil {
 		return fmt.Errorf("invites: %w", err)
 	}
 	l.open = list

@@ -1,11 +1,8 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -61,15 +58,12 @@ const marksFileVersion = 1
 // nothing else rests on them.
 func loadMarks(path string, now func() time.Time) (*marks, error) {
 	m := &marks{path: path, now: now, list: make(map[peer.ID]Mark)}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err != nil {
+	var file marksFile
+	_, err := datadir.ReadJSON(path, &file)
+	if err != nil && !errors.Is(err, datadir.ErrDamaged) {
 		return nil, fmt.Errorf("marked peers: %w", err)
 	}
-	var file marksFile
-	if json.Unmarshal(text, &file) == nil && file.Version == marksFileVersion && file.Peers != nil {
+	if err == nil && file.Version == marksFileVersion && file.Peers != nil {
 		m.list = file.Peers
 	}
 	return m, nil
@@ -135,11 +129,7 @@ func (m *marks) prune(now time.Time) {
 
 // store writes the file, with m.mu held.
 func (m *marks) store() error {
-	text, err := json.MarshalIndent(marksFile{marksFileVersion, m.list}, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(m.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(m.path, marksFile{marksFileVersion, m.list}); err != nil {
 		return fmt.Errorf("marked peers: %w", err)
 	}
 	return nil

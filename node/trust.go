@@ -3,12 +3,8 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -143,16 +139,13 @@ func loadTrust(path string, now func() time.Time, changed func(peer.ID, PeerChan
 		path: path, now: now, changed: changed,
 		trusted: make(map[peer.ID]grant), denied: make(map[peer.ID]time.Time), pending: newPending(now),
 	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return t, nil
-	}
+	var file trustFile
+	found, err := datadir.ReadJSON(path, &file)
 	if err != nil {
 		return nil, fmt.Errorf("trust list: %w", err)
 	}
-	var file trustFile
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("trust list: %s: %w", path, err)
+	if !found {
+		return t, nil
 	}
 	if file.Version < 1 || file.Version > trustFileVersion {
 		return nil, fmt.Errorf("trust list: %s has version %d, this program knows up to %d", path, file.Version, trustFileVersion)
@@ -442,11 +435,7 @@ func (t *trust) save(changed ...TrustChange) error {
 	for _, list := range [][]trustRecord{file.Peers, file.Denied} {
 		slices.SortFunc(list, func(a, b trustRecord) int { return cmp.Compare(a.PeerID.String(), b.PeerID.String()) })
 	}
-	text, err := json.MarshalIndent(file, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(t.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(t.path, file); err != nil {
 		return fmt.Errorf("trust list: %w", err)
 	}
 	t.log = log

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -78,16 +75,13 @@ const wantsFileVersion = 1
 
 func loadWants(path string, now func() time.Time) (*wants, error) {
 	w := &wants{path: path, now: now, list: make(map[wantKey]Want)}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return w, nil
-	}
+	var file wantsFile
+	found, err := datadir.ReadJSON(path, &file)
 	if err != nil {
 		return nil, fmt.Errorf("wants: %w", err)
 	}
-	var file wantsFile
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("wants: %s: %w", path, err)
+	if !found {
+		return w, nil
 	}
 	if file.Version != wantsFileVersion {
 		return nil, fmt.Errorf("wants: %s has version %d, this program knows %d", path, file.Version, wantsFileVersion)
@@ -191,11 +185,7 @@ func (w *wants) change(change func() (bool, error)) (changed bool, err error) {
 	if changed, err = change(); err != nil || !changed {
 		return changed, err
 	}
-	text, err := json.MarshalIndent(wantsFile{wantsFileVersion, w.sorted()}, "", "  ")
-	if err != nil {
-		return true, err
-	}
-	return true, datadir.WriteFile(w.path, append(text, '\n'), 0o600)
+	return true, datadir.WriteJSON(w.path, wantsFile{wantsFileVersion, w.sorted()})
 }
 
 // dropWants takes what is there by now, or was wanted in a share that is gone, off the

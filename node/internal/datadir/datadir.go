@@ -4,6 +4,7 @@
 package datadir
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -197,6 +198,35 @@ func (d Dir) ReadAPIAddr() (string, error) {
 		return "", fs.ErrNotExist
 	}
 	return addr, nil
+}
+
+// ErrDamaged is wrapped by errors of ReadJSON about a file that holds something else
+// than it should.
+var ErrDamaged = errors.New("the file is damaged")
+
+// ReadJSON reads into v what WriteJSON has written. Without the file it returns false.
+// Where it fails, v may have been filled in part.
+func ReadJSON(path string, v any) (found bool, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return true, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	}
+	return true, nil
+}
+
+// WriteJSON puts v in the place of the file, as WriteFile does, for its owner only.
+func WriteJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return WriteFile(path, append(text, '\n'), 0o600)
 }
 
 // WriteFile puts content in the place of the file, whole and durable, or leaves

@@ -48,12 +48,6 @@ func readState(path string) (s state, err error) {
 	return s, nil
 }
 
-func (s state) write(path string) error {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return datadir.WriteFile(path, append(text, '\n'), 0o600)
-}
+func (s state) write(path string) error { return datadir.WriteJSON(path, s) }
 
 func epochText(epoch [16]byte) string { return hex.EncodeToString(epoch[:]) }

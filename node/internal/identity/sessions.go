@@ -3,12 +3,9 @@ package identity
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -74,17 +71,13 @@ type sessionsFile struct {
 // file; there need not be one.
 func OpenSessions(path string, id *Identity, self string) (*Sessions, error) {
 	s := &Sessions{id: id, self: self, path: path, own: make(map[string]session), theirs: make(map[string]ibgib.Addr)}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
 	var file sessionsFile
-	if err == nil {
-		err = json.Unmarshal(text, &file)
-	}
+	found, err := datadir.ReadJSON(path, &file)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("sessions: %s: %w", path, err)
+		return nil, fmt.Errorf("sessions: %w", err)
+	case !found:
+		return s, nil
 	case file.Version != sessionsVersion:
 		return nil, fmt.Errorf("sessions: %s has version %d, this program knows %d", path, file.Version, sessionsVersion)
 	}
@@ -317,11 +310,7 @@ func (s *Sessions) write(own map[string]session, theirs map[string]ibgib.Addr) e
 	}
 	file := sessionsFile{Version: sessionsVersion, Sessions: slices.Collect(maps.Values(own)), Theirs: theirs}
 	slices.SortFunc(file.Sessions, func(a, b session) int { return ibgib.CompareAddr(a.Genesis, b.Genesis) })
-	text, err := json.MarshalIndent(file, "", "  ")
-	if err == nil {
-		err = datadir.WriteFile(s.path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := datadir.WriteJSON(s.path, file); err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}
 	s.own, s.theirs = own, theirs
