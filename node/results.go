@@ -435,10 +435,20 @@ type Why struct {
 	// Held are heads that one share has and that are kept from another one which
 	// lists the timeline.
 	Held []HeldBack `json:"held"`
+	// LeftAlone are the peers with which it has diverged and that the last saga in which
+	// it differed has left as it was, by the strategy abort.
+	LeftAlone []LeftAlone `json:"leftAlone"`
 	// Forgotten says that it is to be nowhere on this node; see Forget.
 	Forgotten bool `json:"forgotten,omitempty"`
 	// Out names the shares that it was taken out of; see RemoveFromShare.
 	Out []string `json:"out,omitempty"`
+}
+
+// LeftAlone is a saga that has left a diverged timeline as it was on both sides.
+type LeftAlone struct {
+	Peer   string    `json:"peer"`
+	SagaID string    `json:"sagaId"`
+	Ended  time.Time `json:"ended"`
 }
 
 // SagaRecord is what a node remembers of a saga that moved something.

@@ -17,7 +17,7 @@ import (
 // Sagas returns the sagas that this node remembers (keptSagas), newest first,
 // without their frames.
 func (n *Node) Sagas(ctx context.Context) ([]SagaRecord, error) {
-	records, err := n.sagaRecords(ctx, func(SagaRecord) bool { return true })
+	records, err := n.sagaRecords(ctx, func(SagaRecord, ibgib.IbGib) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("node: sagas: %w", err)
 	}
@@ -36,7 +36,9 @@ func (n *Node) Saga(ctx context.Context, id string) (SagaRecord, error) {
 }
 
 func (n *Node) sagaOf(ctx context.Context, id string) (SagaRecord, error) {
-	found, err := n.sagaRecords(ctx, func(r SagaRecord) bool { return id != "" && strings.HasPrefix(r.SagaID, id) })
+	found, err := n.sagaRecords(ctx, func(r SagaRecord, _ ibgib.IbGib) bool {
+		return id != "" && strings.HasPrefix(r.SagaID, id)
+	})
 	switch {
 	case err != nil:
 		return SagaRecord{}, err
@@ -118,8 +120,9 @@ func (n *Node) sagaTimelines(ctx context.Context, record ibgib.IbGib) ([]SagaTim
 // isSaga tells the sagas of the local area from the keystones.
 func isSaga(e blockstore.Entry) bool { return e.Root.Ib() != keystone.Ib }
 
-// sagaRecords reads the newest frame of each saga in the local area.
-func (n *Node) sagaRecords(ctx context.Context, wanted func(SagaRecord) bool) ([]SagaRecord, error) {
+// sagaRecords reads the newest frame of each saga in the local area, newest first, and
+// returns those that are wanted.
+func (n *Node) sagaRecords(ctx context.Context, wanted func(r SagaRecord, frame ibgib.IbGib) bool) ([]SagaRecord, error) {
 	var entries []blockstore.Entry
 	for e, err := range n.store.View(blockstore.LocalArea).Entries(ctx) {
 		if err != nil {
@@ -139,7 +142,7 @@ func (n *Node) sagaRecords(ctx context.Context, wanted func(SagaRecord) bool) ([
 		if err != nil {
 			return nil, err
 		}
-		if r := parseSaga(g); wanted(r) {
+		if r := parseSaga(g); wanted(r, g) {
 			records = append(records, r)
 		}
 	}

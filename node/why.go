@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -65,6 +66,9 @@ func (n *Node) why(ctx context.Context, addr ibgib.Addr) (Why, error) {
 	}
 	if err == nil {
 		w.Out, err = n.takenOut(ctx, w.Addr, w.Tjp)
+	}
+	if err == nil {
+		w.LeftAlone, err = n.leftAlone(ctx, w.Tjp)
 	}
 	if err == nil && !w.Stored && len(w.Missing)+len(w.Wants)+len(w.Out) == 0 && !w.Forgotten {
 		err = blockstore.ErrNotFound
@@ -177,4 +181,29 @@ func (n *Node) missing(ctx context.Context, addr, referrer ibgib.Addr) (Missing,
 		err = nil
 	}
 	return m, err
+}
+
+// leftAlone returns, of the sagas on record with each peer, the newest in which a timeline
+// differed, if that has left it as it was.
+func (n *Node) leftAlone(ctx context.Context, tjp ibgib.Addr) ([]LeftAlone, error) {
+	left := []LeftAlone{}
+	root, ok := tjp.Hash()
+	if !ok {
+		return left, nil
+	}
+	lists := func(record ibgib.IbGib, name string) bool {
+		return slices.ContainsFunc(listIn(record, name), func(v ibgib.Value) bool { return v.Str() == root.String() })
+	}
+	met := make(map[string]bool) // peers
+	_, err := n.sagaRecords(ctx, func(r SagaRecord, g ibgib.IbGib) bool {
+		if met[r.Peer] || r.Error != nil || !lists(g, "differed") {
+			return false
+		}
+		met[r.Peer] = true
+		if lists(g, "aborted") {
+			left = append(left, LeftAlone{Peer: r.Peer, SagaID: r.SagaID, Ended: r.Ended})
+		}
+		return true
+	})
+	return left, err
 }

@@ -37,7 +37,7 @@ STRATEGY says what becomes of timelines that both sides have changed:
   optimistic  both branches are kept and merged, on both sides to the same
   manual      both branches are kept, on both sides, and are a conflict for a
               person to resolve
-  abort       nothing of such a timeline moves
+  abort       such a timeline stays as it is, on both sides
 The strictest of this, sync.strategy in config.yaml, and what the other node wants
 rules; abort is stricter than manual.
 

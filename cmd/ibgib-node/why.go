@@ -21,8 +21,9 @@ func whyCommand(c *cli) *cobra.Command {
 something that is not stored, which ones a rule keeps out, which heads other nodes
 have named that did not come, and whether it has diverged. ADDR is the tjp or any
 frame, also one that is not shown; of an ibGib of no timeline it says what that
-waits for. It also says whether its branches are merged, and why not, and which
-changes of it are held back from a share, since they would bring other timelines there.
+waits for. It also says whether its branches are merged, and why not, which changes of
+it are held back from a share, since they would bring other timelines there, and
+with which nodes it has diverged and is left as it is by the strategy abort.
 
 Without ADDR it lists all heads that trusted nodes have named and that did not
 come: the reason, how often they were asked for, and when that is worth another
@@ -133,7 +134,11 @@ func showWhy(w io.Writer, y node.Why) {
 			fmt.Fprintf(w, "  it needs %s, which is not in that share; share add puts it there\n", show(a))
 		}
 	}
-	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held) == 0 {
+	for _, left := range y.LeftAlone {
+		fmt.Fprintf(w, "left alone  %s has changed it too, and the strategy abort has left both as they were, at %s\n  a sync with the strategy manual or optimistic brings both branches to both\n",
+			printable(left.Peer), showTime(left.Ended))
+	}
+	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held)+len(y.LeftAlone) == 0 {
 		fmt.Fprintln(w, "nothing is missing, and nothing is kept out")
 	}
 }
