@@ -9,7 +9,6 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
-	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
@@ -293,7 +292,7 @@ func (n *Node) bring(ctx context.Context, sh *share, blocks, pins []ibgib.Addr) 
 	if len(blocks)+len(pins) == 0 {
 		return nil
 	}
-	stage, err := n.store.NewStage(sh.number, blockstore.Origin{Manual: n.strategy >= saga.StrategyManual})
+	stage, err := n.store.NewStage(sh.number, n.originHere(sh))
 	if err != nil {
 		return err
 	}

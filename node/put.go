@@ -74,7 +74,7 @@ func (n *Node) put(ctx context.Context, g ibgib.IbGib, to ChangeOptions) (PutRes
 			return PutResult{}, err
 		}
 	}
-	stage, err := n.store.NewStage(sh.number, blockstore.Origin{})
+	stage, err := n.store.NewStage(sh.number, n.originHere(sh))
 	if err != nil {
 		return PutResult{}, err
 	}

@@ -90,6 +90,7 @@ var (
 	errClosing    = errors.New("the node is closing")
 	errSuperseded = errors.New("the other side has begun another one")
 	errNoMember   = errors.New("the peer is no member of the share any more")
+	errTurned     = errors.New("the direction of the share has been changed")
 )
 
 func newSagas(self peer.ID) *sagas {
@@ -230,12 +231,12 @@ func (t *sagas) cut(p peer.ID) {
 
 // cutShare ends the running sagas about a share, with one peer or, if p is empty, with
 // all, and waits for them.
-func (t *sagas) cutShare(ctx context.Context, sh *share, p peer.ID) error {
+func (t *sagas) cutShare(ctx context.Context, sh *share, p peer.ID, cause error) error {
 	t.mu.Lock()
 	var ending []*place
 	for key, place := range t.running {
 		if strings.HasPrefix(key.scope, sh.ID) && (p == "" || key.peer == p) {
-			place.cancel(errNoMember)
+			place.cancel(cause)
 			ending = append(ending, place)
 		}
 	}

@@ -101,7 +101,7 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 	cfg.Share = sh.ID
 	cfg.Self, cfg.Peer = n.id.id.String(), p.String()
 	cfg.Session, cfg.PeerSession, cfg.Sealer = with.own, with.peer.Genesis, sealer{n, p, with}
-	cfg.Strategy = max(cfg.Strategy, n.strategy)
+	cfg.Strategy = max(cfg.Strategy, n.strategyOf(sh))
 	cfg.IdleTimeout = n.idle
 	cfg.Blocks, cfg.Index = sh.view.Reader(), sh.view
 	cfg.Intake = func(context.Context) (saga.Intake, error) {

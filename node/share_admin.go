@@ -12,6 +12,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
@@ -20,7 +21,10 @@ type Share struct {
 	Name      string    `json:"name"`
 	ID        string    `json:"id,omitempty"` // by which members know it; empty: the default share
 	Direction Direction `json:"direction"`
-	Created   time.Time `json:"created,omitzero"`
+	// Strategy is for its timelines that have diverged: the stricter of what was set for
+	// the share and that of the node.
+	Strategy saga.Strategy `json:"strategy"`
+	Created  time.Time     `json:"created,omitzero"`
 	// Members are those of a named share; of the default share that is every trusted peer.
 	Members     []ShareMember `json:"members"`
 	Entries     uint64        `json:"entries"`     // timelines and pinned constants
@@ -48,6 +52,9 @@ type ShareOptions struct {
 	// one.
 	ID        string    `json:"id,omitempty"`
 	Direction Direction `json:"direction,omitempty"` // empty: SendReceive
+	// Strategy is for timelines that have diverged, where it is stricter than that of the
+	// node.
+	Strategy saga.Strategy `json:"strategy,omitzero"`
 	// Members are peer ids of trusted peers.
 	Members []string `json:"members,omitempty"`
 }
@@ -66,7 +73,7 @@ func (n *Node) Shares(ctx context.Context) (ShareList, error) {
 }
 
 func (n *Node) showShare(ctx context.Context, sh *share) (Share, error) {
-	shown := Share{Name: sh.Name, ID: sh.ID, Direction: sh.Direction, Created: sh.Created, Members: []ShareMember{}}
+	shown := Share{Name: sh.Name, ID: sh.ID, Direction: sh.Direction, Strategy: n.strategyOf(sh), Created: sh.Created, Members: []ShareMember{}}
 	members := sh.Members
 	if !sh.isNamed() {
 		members = n.trust.list()
@@ -97,7 +104,7 @@ func (n *Node) CreateShare(ctx context.Context, o ShareOptions) (Share, error) {
 }
 
 func (n *Node) createShare(ctx context.Context, o ShareOptions) (*share, error) {
-	r := shareRecord{Name: o.Name, ID: o.ID, Direction: o.Direction}
+	r := shareRecord{Name: o.Name, ID: o.ID, Direction: o.Direction, Strategy: o.Strategy}
 	if r.Direction == "" {
 		r.Direction = SendReceive
 	}
@@ -137,6 +144,38 @@ func (n *Node) memberOf(id string) (peer.ID, error) {
 		return "", fmt.Errorf("%w: %s is not trusted, and only who is can be a member: trust it first", ErrInput, to.ID)
 	}
 	return to.ID, nil
+}
+
+// ShareSettings are what can be changed of a named share.
+type ShareSettings struct {
+	Direction Direction      `json:"direction,omitempty"` // empty: as it is
+	Strategy  *saga.Strategy `json:"strategy,omitempty"`  // nil: as it is; see ShareOptions
+}
+
+// SetShare changes settings of a named share. They hold for what comes from then on: what
+// has been merged, or left to a person, stays so. Sagas about the share that run end when
+// its direction changes.
+func (n *Node) SetShare(ctx context.Context, name string, set ShareSettings) (Share, error) {
+	turned := false
+	sh, err := n.shares.update(name, func(r *shareRecord) error {
+		if set.Strategy != nil {
+			r.Strategy = *set.Strategy
+		}
+		if set.Direction == "" {
+			return nil
+		}
+		turned = r.Direction != set.Direction
+		r.Direction = set.Direction
+		return r.Direction.check()
+	})
+	if err == nil && turned {
+		err = n.sagas.cutShare(ctx, sh, "", errTurned)
+	}
+	if err != nil {
+		return Share{}, fmt.Errorf("node: share %s: set: %w", shorten(name), err)
+	}
+	n.log.Info("share set", "share", sh.Name, "direction", sh.Direction, "strategy", sh.Strategy)
+	return n.showShare(ctx, sh)
 }
 
 // AddMember lets a trusted peer be a member of a named share. Its owner has to add this
@@ -181,7 +220,7 @@ func (n *Node) RemoveMember(ctx context.Context, name, id string) (Share, error)
 	}
 	if err == nil {
 		n.liveOf(sh).trusted(to.ID, false)
-		err = n.sagas.cutShare(ctx, sh, to.ID)
+		err = n.sagas.cutShare(ctx, sh, to.ID, errNoMember)
 	}
 	if err != nil {
 		return Share{}, fmt.Errorf("node: share %s: remove a member: %w", shorten(name), err)
@@ -208,7 +247,7 @@ func (n *Node) deleteShare(ctx context.Context, name string) error {
 	}
 	n.shares.remove(sh)
 	n.lives.remove(sh)
-	if err = n.sagas.cutShare(ctx, sh, ""); err == nil {
+	if err = n.sagas.cutShare(ctx, sh, "", errNoMember); err == nil {
 		err = n.store.DeleteShare(sh.number)
 	}
 	if err != nil {

@@ -174,7 +174,7 @@ func (n *Node) syncShare(ctx context.Context, to peer.AddrInfo, sh *share, opts 
 			err = waited
 			break
 		}
-		if ok && other.Mode == saga.ModeSync && other.Strategy >= max(opts.Strategy, n.strategy) {
+		if ok && other.Mode == saga.ModeSync && other.Strategy >= max(opts.Strategy, n.strategyOf(sh)) {
 			result, err = other, nil
 			break
 		}
@@ -266,8 +266,11 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, sh *share, roots 
 		return result, err
 	}
 	defer func() { place.end(result, err) }()
-	if now := n.shares.current(sh); now == nil || !now.has(to.ID) {
+	switch now := n.shares.current(sh); {
+	case now == nil || !now.has(to.ID):
 		return result, errNoShare()
+	case now.Direction != sh.Direction:
+		return result, &saga.Error{Code: saga.CodeBusy, Retry: true, Text: "the direction of the share has just been changed: sync again"}
 	}
 	h, release, err := n.dialer()
 	if err != nil {

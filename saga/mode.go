@@ -3,6 +3,7 @@ package saga
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Mode says in which direction payload may travel, seen from the initiator.
@@ -66,7 +67,7 @@ func nameOf(what string, names []string, n uint8) string {
 func byName(what string, names []string, name string) (uint8, error) {
 	n := slices.Index(names, name)
 	if n < 0 {
-		return 0, fmt.Errorf("saga: %q is no %s", name, what)
+		return 0, fmt.Errorf("saga: %q is no %s: it is one of %s", name, what, strings.Join(names, ", "))
 	}
 	return uint8(n), nil
 }

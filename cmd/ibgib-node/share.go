@@ -11,6 +11,7 @@ import (
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/node"
 	"github.com/ibgib/ibgib-node/node/api"
+	"github.com/ibgib/ibgib-node/saga"
 )
 
 func shareCommand(c *cli) *cobra.Command {
@@ -34,12 +35,12 @@ whether there is one; share list shows here that it asked.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage(cmd, "share wants create, join, list, show, add, remove, member or delete")
+				return usage(cmd, "share wants create, join, set, list, show, add, remove, member or delete")
 			}
 			return unknownCommand(cmd, args[0])
 		},
 	}
-	cmd.AddCommand(shareCreateCommand(c), shareJoinCommand(c), shareListCommand(c), shareShowCommand(c),
+	cmd.AddCommand(shareCreateCommand(c), shareJoinCommand(c), shareSetCommand(c), shareListCommand(c), shareShowCommand(c),
 		shareAddCommand(c), shareRemoveCommand(c), shareMemberCommand(c), shareDeleteCommand(c))
 	return cmd
 }
@@ -48,6 +49,8 @@ whether there is one; share list shows here that it asked.`,
 func shareFlags(cmd *cobra.Command, o *node.ShareOptions) {
 	cmd.Flags().StringVar((*string)(&o.Direction), "direction", string(node.SendReceive),
 		"`WAY` that it goes: send-receive, send-only (nothing comes here) or receive-only (changes made here stay here)")
+	cmd.Flags().TextVar(&o.Strategy, "strategy", saga.StrategyOptimistic,
+		"what becomes of its timelines that have diverged, `STRATEGY`: optimistic, manual or abort, see sync")
 	cmd.Flags().StringArrayVar(&o.Members, "member", nil, "a trusted node that is a member, `PEERID` (repeatable)")
 }
 
@@ -92,6 +95,39 @@ list this one.`,
 	return cmd
 }
 
+func shareSetCommand(c *cli) *cobra.Command {
+	var direction, strategy string
+	cmd := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change settings of a share",
+		Long: `Changes which way a share goes, or what becomes of its timelines that have diverged.
+That holds for what comes from then on: what has been merged, or left to a person,
+stays so. A sync of the share that runs ends when its direction changes.`,
+		Example: `  ibgib-node share set family --strategy manual
+  ibgib-node share set archive --direction send-only`,
+		Args: argsBetween(1, 1, "one NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set := node.ShareSettings{Direction: node.Direction(direction)}
+			if strategy != "" {
+				set.Strategy = new(saga.Strategy)
+				if set.Strategy.UnmarshalText([]byte(strategy)) != nil {
+					return usage(cmd, "--strategy is optimistic, manual or abort, not %q", strategy)
+				}
+			}
+			if set == (node.ShareSettings{}) {
+				return usage(cmd, "share set wants --direction or --strategy")
+			}
+			ctx := cmd.Context()
+			return c.shareResult(ctx, accessExisting, func(client *api.Client) (node.Share, error) {
+				return client.SetShare(ctx, args[0], set)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&direction, "direction", "", "`WAY` that it goes: send-receive, send-only or receive-only")
+	cmd.Flags().StringVar(&strategy, "strategy", "", "what becomes of its timelines that have diverged, `STRATEGY`: optimistic, manual or abort, see sync")
+	return cmd
+}
+
 func (c *cli) shareCreate(ctx context.Context, o node.ShareOptions) error {
 	return c.shareResult(ctx, accessCreate, func(client *api.Client) (node.Share, error) { return client.CreateShare(ctx, o) })
 }
@@ -116,6 +152,7 @@ func showShare(w io.Writer, sh node.Share) {
 		t.row("id", printable(sh.ID))
 	}
 	t.row("direction", string(sh.Direction))
+	t.row("strategy", sh.Strategy.String())
 	t.row("timelines", fmt.Sprint(sh.Entries))
 	if sh.Out > 0 {
 		t.row("taken out", fmt.Sprint(sh.Out))
@@ -150,13 +187,13 @@ func (c *cli) shareList(ctx context.Context) error {
 		return err
 	}
 	return c.print(list, func(w io.Writer) {
-		t := newTable(w, "SHARE", "ID", "DIRECTION", "TIMELINES", "MEMBERS")
+		t := newTable(w, "SHARE", "ID", "DIRECTION", "STRATEGY", "TIMELINES", "MEMBERS")
 		for _, sh := range list.Shares {
 			id := sh.ID
 			if id == "" {
 				id = "-"
 			}
-			t.row(printable(sh.Name), printable(id), string(sh.Direction), fmt.Sprint(sh.Entries), fmt.Sprint(len(sh.Members)))
+			t.row(printable(sh.Name), printable(id), string(sh.Direction), sh.Strategy.String(), fmt.Sprint(sh.Entries), fmt.Sprint(len(sh.Members)))
 		}
 		t.end()
 		if len(list.Offers) == 0 {

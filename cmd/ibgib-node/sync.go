@@ -38,8 +38,8 @@ STRATEGY says what becomes of timelines that both sides have changed:
   manual      both branches are kept, on both sides, and are a conflict for a
               person to resolve
   abort       such a timeline stays as it is, on both sides
-The strictest of this, sync.strategy in config.yaml, and what the other node wants
-rules; abort is stricter than manual.
+The strictest of this, sync.strategy in config.yaml, that of the share (see share
+set), and what the other node wants rules; abort is stricter than manual.
 
 It is about all that the two nodes share, the default share first. With --share it
 is about that one alone; see share.

@@ -73,6 +73,7 @@ func (h *handler) endpoints() map[string]func(*reply, *http.Request) {
 		"GET /shares/timelines":       h.getShareTimelines,
 		"GET /shares/out":             h.getShareOut,
 		"POST /shares/create":         h.postShareCreate,
+		"POST /shares/set":            h.postShareSet,
 		"POST /shares/delete":         h.postShareDelete,
 		"POST /shares/members/add":    h.postMemberAdd,
 		"POST /shares/members/remove": h.postMemberRemove,

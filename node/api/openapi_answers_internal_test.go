@@ -186,6 +186,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	a.ask("POST /repair", "{}", ok)
 
 	a.ask("POST /shares/create", `{"name":"family","members":["`+peer+`"]}`, ok)
+	a.ask("POST /shares/set", jsonOf("share", "family", "strategy", "manual"), ok)
 	a.ask("POST /shares/add", `{"share":"family","addr":"`+fork+`","include":true}`, ok)
 	a.ask("GET /shares/timelines", "", ok, "share", "family")
 	a.ask("POST /shares/members/remove", jsonOf("share", "family", "peerId", peer), ok)

@@ -125,6 +125,7 @@ var wire = map[string]spoken{
 	"GET /shares/timelines":       value[[]node.Timeline](),
 	"GET /shares/out":             value[[]node.OutTimeline](),
 	"POST /shares/create":         valueFor[node.ShareOptions, node.Share](),
+	"POST /shares/set":            valueFor[shareSetting, node.Share](),
 	"POST /shares/delete":         valueFor[shareRequest, empty](),
 	"POST /shares/members/add":    valueFor[shareRequest, node.Share](),
 	"POST /shares/members/remove": valueFor[shareRequest, node.Share](),

@@ -61,6 +61,22 @@ func shareDo[T any](r *reply, q *http.Request, do func(context.Context, shareReq
 	answer(r, v, err)
 }
 
+// shareSetting is the body of the request that changes settings of a share.
+type shareSetting struct {
+	Share string `json:"share"`
+	node.ShareSettings
+}
+
+func (h *handler) postShareSet(r *reply, q *http.Request) {
+	var in shareSetting
+	if err := object(r, q, &in); err != nil {
+		r.fail(err)
+		return
+	}
+	sh, err := h.n.SetShare(q.Context(), in.Share, in.ShareSettings)
+	answer(r, sh, err)
+}
+
 func (h *handler) postShareDelete(r *reply, q *http.Request) {
 	shareDo(r, q, func(ctx context.Context, in shareRequest) (struct{}, error) {
 		return struct{}{}, h.n.DeleteShare(ctx, in.Share)
@@ -151,6 +167,11 @@ func (c *Client) OutOfShare(ctx context.Context, name string) (list []node.OutTi
 // CreateShare makes a share, or joins one of another node.
 func (c *Client) CreateShare(ctx context.Context, o node.ShareOptions) (sh node.Share, err error) {
 	return sh, c.post(ctx, "/shares/create", o, &sh)
+}
+
+// SetShare changes settings of a share.
+func (c *Client) SetShare(ctx context.Context, name string, set node.ShareSettings) (sh node.Share, err error) {
+	return sh, c.post(ctx, "/shares/set", shareSetting{name, set}, &sh)
 }
 
 // DeleteShare deletes a share here.

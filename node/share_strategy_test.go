@@ -1,0 +1,99 @@
+package node_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node"
+	"github.com/ibgib/ibgib-node/saga"
+)
+
+// TestShareStrategy diverges one timeline in a share and one in the default share, for
+// each strategy that one side has for the share: what the share has rules there, on both
+// sides, and nothing of it elsewhere.
+func TestShareStrategy(t *testing.T) {
+	for _, strategy := range []saga.Strategy{saga.StrategyOptimistic, saga.StrategyManual, saga.StrategyAbort} {
+		t.Run(strategy.String(), func(t *testing.T) {
+			a, b := sharing(t, "family")
+			shown, err := b.SetShare(t.Context(), "family", node.ShareSettings{Strategy: &strategy})
+			if err != nil || shown.Strategy != strategy || shown.Direction != node.SendReceive {
+				t.Fatalf("share %+v, %v", shown, err)
+			}
+			inside, outside := createIn(t, a, "family", "inside").Tjp, createIn(t, a, "", "outside").Tjp
+			syncNow(t, a, b, node.SyncOptions{})
+			syncNow(t, a, b, node.SyncOptions{Share: "family"})
+			heads := make(map[ibgib.Addr][]ibgib.Addr)
+			for _, tjp := range []ibgib.Addr{inside, outside} {
+				heads[tjp] = []ibgib.Addr{set(t, a, tjp, "by a").Addr, set(t, b, tjp, "by b").Addr}
+			}
+			for _, name := range []string{"default", "family"} {
+				res := syncNow(t, a, b, node.SyncOptions{Share: name})
+				want := saga.StrategyOptimistic
+				if name == "family" {
+					want = strategy
+				}
+				if res.Strategy != want || res.Converged != (want != saga.StrategyAbort) {
+					t.Errorf("sync of %s: strategy %s, converged %t", name, res.Strategy, res.Converged)
+				}
+			}
+			for i, n := range []*node.Node{a, b} {
+				if tl, err := n.Latest(t.Context(), outside); err != nil || !tl.Merged {
+					t.Errorf("outside: %+v, %v", tl, err)
+				}
+				tl, err := n.Latest(t.Context(), inside)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conflict := false
+				for c, err := range n.Conflicts(t.Context()) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					conflict = conflict || c.Tjp == inside
+				}
+				switch {
+				case tl.Merged != (strategy == saga.StrategyOptimistic),
+					conflict != (strategy == saga.StrategyManual),
+					strategy == saga.StrategyAbort && tl.Latest != heads[inside][i]:
+					t.Errorf("inside: %+v, conflict %t", tl, conflict)
+				}
+				mustVerify(t, n)
+			}
+		})
+	}
+}
+
+// TestShareStrategyByHand puts a frame that diverges into a share that leaves such
+// timelines to a person, and into one that merges them.
+func TestShareStrategyByHand(t *testing.T) {
+	n := openNode(t)
+	for _, strategy := range []saga.Strategy{saga.StrategyManual, saga.StrategyOptimistic} {
+		name := strategy.String()
+		if _, err := n.CreateShare(t.Context(), node.ShareOptions{Name: name, Strategy: strategy}); err != nil {
+			t.Fatal(err)
+		}
+		made := createIn(t, n, name, "note")
+		tjp, err := n.Get(t.Context(), made.Tjp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set(t, n, made.Tjp, "mine")
+		theirs, err := ibgib.Mut8(tjp, ibgib.Mut8Options{
+			Patch: ibgib.Object(ibgib.Member{Name: "w", Value: ibgib.String("theirs")}), Dna: true, NCounter: true,
+		}, ibgib.Env{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range theirs.All() {
+			if _, err := n.With(node.ChangeOptions{Share: name}).Put(t.Context(), g.Stored()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tl, err := n.Latest(t.Context(), made.Tjp)
+		if err != nil || len(tl.Heads) != 2 || tl.Merged != (strategy == saga.StrategyOptimistic) {
+			t.Errorf("%s: %+v, %v", name, tl, err)
+		}
+	}
+	mustVerify(t, n)
+}
