@@ -25,6 +25,7 @@ func (n *Node) Connect(ctx context.Context, addr string) error {
 	if h == nil {
 		return fmt.Errorf("node: connect: %w", ErrNotStarted)
 	}
+	n.dials.name(to.ID)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := h.Connect(ctx, to); err != nil {

@@ -88,6 +88,7 @@ func (n *Node) fetch(ctx context.Context, addr ibgib.Addr, o FetchOptions, progr
 		if to.ID == n.id.id {
 			return none, fmt.Errorf("%w: that is this node itself", ErrInput)
 		}
+		n.dials.name(to.ID)
 		named = append(named, to)
 	}
 	if err := n.takes(ctx, addr); err != nil {

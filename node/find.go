@@ -133,6 +133,7 @@ func (n *Node) ping(ctx context.Context, to peer.AddrInfo) (PingResult, error) {
 	if to.ID == n.id.id {
 		return r, fmt.Errorf("%w: it is this node itself", ErrInput)
 	}
+	n.dials.name(to.ID)
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	unreachable := func(err error) error {

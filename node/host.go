@@ -36,10 +36,10 @@ var defaultListen = []string{
 
 // newHost makes a libp2p host that does not listen yet. It has TCP and QUIC, and what
 // the addresses of listen need besides. What it has to do with relays and with a NAT is
-// for reach to say, nothing if that is zero. Connections of strangers for which isServed
+// for reach to say, nothing if that is zero; at which addresses it dials strangers, for dials. Connections of strangers for which isServed
 // says so are left open longer.
-func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, isServed func(peer.ID) bool) (host.Host, error) {
-	s := newStrangers(t, limits, reach.Role, isServed)
+func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, dials *dialRule, isServed func(peer.ID) bool) (host.Host, error) {
+	s := newStrangers(t, limits, reach.Role, dials, isServed)
 	resources, conns, err := limits.managers()
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)

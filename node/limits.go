@@ -99,11 +99,11 @@ func (n *Node) isUnlimited(remote ma.Multiaddr) bool {
 	if n.limitLAN.Load() {
 		return false
 	}
-	near, err := n.networks.have(remote)
+	own, err := n.networks.current()
 	if err != nil {
 		n.log.Warn("interfaces not read", "error", err)
 	}
-	return near
+	return own.Has(remote)
 }
 
 // networks are those that this machine is in, its own addresses included, as they were
@@ -117,19 +117,18 @@ type networks struct {
 // networksFor is how long they are taken for current.
 const networksFor = time.Second
 
-// have tells whether an address is in one of them. After an error the next call asks the
-// system again.
-func (x *networks) have(a ma.Multiaddr) (bool, error) {
+// current returns them. After an error the next call asks the system again.
+func (x *networks) current() (dht.Subnets, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if time.Since(x.read) > networksFor {
 		subnets, err := dht.LocalSubnets(true)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		x.subnets, x.read = subnets, time.Now()
 	}
-	return x.subnets.Has(a), nil
+	return x.subnets, nil
 }
 
 // managers make what enforces the limits in a host, which closes both.

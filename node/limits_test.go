@@ -33,7 +33,7 @@ func limitedHost(t *testing.T, limits Limits, trusted ...peer.ID) host.Host {
 	if limits, err = limits.withDefaults(RoleNode); err != nil {
 		t.Fatal(err)
 	}
-	h, err := newHost(id, list, limits, reach{}, nil, nobody)
+	h, err := newHost(id, list, limits, reach{}, nil, newDialRule(), nobody)
 	if err != nil {
 		t.Fatal(err)
 	}

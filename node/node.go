@@ -57,6 +57,7 @@ type Node struct {
 	// limitLAN says whether wire.Throttle slows down peers on the local network.
 	limitLAN atomic.Bool
 	networks networks
+	dials    *dialRule
 	auto     Live // as configured
 	strategy saga.Strategy
 	log      *slog.Logger
@@ -176,6 +177,7 @@ func open(cfg Config) (*Node, error) {
 		idle: saga.DefaultIdleTimeout,
 		book: book, store: store, view: store.View(blockstore.DefaultShare), events: &events{now: time.Now},
 	}
+	n.dials = &dialRule{networks: &n.networks, isSeed: reach.isSeed}
 	n.limitLAN.Store(limits.LimitLAN)
 	n.wire = protocol.Options{Logger: log, Throttle: protocol.NewThrottle(limits.Rates, n.isUnlimited)}
 	if err := n.load(); err != nil {
@@ -273,7 +275,7 @@ func (n *Node) start(ctx context.Context) error {
 		}
 		n.introduced(p, nil)
 	}
-	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.isShown)
+	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.dials, n.isShown)
 	if err != nil {
 		return err
 	}

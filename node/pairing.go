@@ -70,6 +70,7 @@ func (n *Node) accept(ctx context.Context, i invitation) error {
 		return err
 	}
 	defer release()
+	n.dials.name(i.peer.ID)
 	self := n.introduction(h)
 	self.Invite = &i.key
 	m, err := protocol.Meet(ctx, h, i.peer, self, n.wire)

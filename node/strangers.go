@@ -35,17 +35,18 @@ const (
 // network.Notifiee.
 type strangers struct {
 	trust        *trust
-	most, atAddr int                // connections, and those from one address
-	stay         time.Duration      // 0: as long as the connection manager lets them
+	most, atAddr int           // connections, and those from one address
+	stay         time.Duration // 0: as long as the connection manager lets them
+	dials        *dialRule
 	isServed     func(peer.ID) bool // with a fetch, which may take longer
 
 	mu    sync.Mutex
 	conns map[network.Conn]*time.Timer // inbound, of peers that were not trusted when they came
 }
 
-func newStrangers(t *trust, limits Limits, role Role, isServed func(peer.ID) bool) *strangers {
+func newStrangers(t *trust, limits Limits, role Role, dials *dialRule, isServed func(peer.ID) bool) *strangers {
 	s := &strangers{
-		trust: t, most: maxStrangerConns, atAddr: maxStrangerConnsPerAddr, stay: strangerTime, isServed: isServed,
+		trust: t, most: maxStrangerConns, atAddr: maxStrangerConnsPerAddr, stay: strangerTime, dials: dials, isServed: isServed,
 		conns: make(map[network.Conn]*time.Timer),
 	}
 	if role == RoleBootstrap {
@@ -123,11 +124,15 @@ func (s *strangers) Disconnected(_ network.Network, c network.Conn) {
 	delete(s.conns, c)
 }
 
+// InterceptAddrDial decides before an address is dialled.
+func (s *strangers) InterceptAddrDial(p peer.ID, a ma.Multiaddr) bool {
+	return s.trusts(p) || s.dials.allows(p, a)
+}
+
 // What a gater and a Notifiee must have besides.
 
-func (*strangers) InterceptPeerDial(peer.ID) bool               { return true }
-func (*strangers) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
-func (*strangers) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
+func (*strangers) InterceptPeerDial(peer.ID) bool              { return true }
+func (*strangers) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 func (*strangers) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
 	return true, 0
 }

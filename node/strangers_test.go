@@ -26,7 +26,7 @@ func TestIdleStrangersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil, nobody)
+	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil, newDialRule(), nobody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStrangers(list, Limits{}, RoleNode, nobody)
+	s := newStrangers(list, Limits{}, RoleNode, newDialRule(), nobody)
 	var in []*gated
 	t.Cleanup(func() {
 		for _, g := range in {
@@ -134,7 +134,7 @@ func TestServedStrangersStay(t *testing.T) {
 	}
 	asked := make(chan struct{}, 3)
 	served := 3
-	s := newStrangers(list, Limits{}, RoleNode, func(peer.ID) bool {
+	s := newStrangers(list, Limits{}, RoleNode, newDialRule(), func(peer.ID) bool {
 		asked <- struct{}{}
 		served--
 		return served > 0
@@ -166,3 +166,5 @@ func (c *closing) Close() error {
 
 // nobody is served with a fetch.
 func nobody(peer.ID) bool { return false }
+
+func newDialRule() *dialRule { return &dialRule{networks: new(networks), isSeed: nobody} }

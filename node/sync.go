@@ -319,7 +319,7 @@ func (n *Node) dialer() (h host.Host, release func(), err error) {
 	if n.host != nil {
 		return n.host, func() {}, nil
 	}
-	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen, n.isShown)
+	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen, n.dials, n.isShown)
 	if err != nil {
 		return nil, nil, err
 	}
