@@ -46,7 +46,8 @@ var (
 	keyRepair = []byte("Mrepair")
 	keyShares = []byte("Mshares")
 
-	keyStrategy = []byte("Mstrategy")
+	keyStrategy  = []byte("Mstrategy")
+	keyUndecided = []byte("Mundecided")
 )
 
 func blockKey(slot uint64) []byte {

@@ -79,7 +79,7 @@ func (w *writer) entryAfter(old Entry, heads []timeline.Frame, frame timeline.Fr
 // leaveOpen leaves an entry that is to be merged to RetryMerges.
 func (w *writer) leaveOpen(e *Entry, detail string) {
 	e.Conflict = Conflict{Reason: ReasonUndecided, Detail: detail}
-	w.s.undecided.note(w.share, e.Root)
+	w.noteUndecided(e.Root)
 }
 
 // mergeHeads merges the heads of an entry, at the expense of the stage's origin, and

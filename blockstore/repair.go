@@ -97,9 +97,11 @@ func newRepairer(s *Store, progress func(int)) *repairer {
 func (r *repairer) run() error {
 	begin := newBatch()
 	begin.put(keyRepair, nil)
+	begin.put(keyUndecided, []byte{1})
 	if err := r.s.kv.write(begin); err != nil {
 		return err
 	}
+	r.s.undecided.none, r.s.undecided.all = false, false // RetryMerges looks for all
 	r.s.recent.clear()
 	if err := r.blocks(); err != nil {
 		return err

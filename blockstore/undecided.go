@@ -21,6 +21,7 @@ const RuleUndecided = "merge-undecided"
 type undecided struct {
 	roots map[Share]map[ibgib.Addr]bool
 	all   bool // entries that the store had when it was opened are among them
+	none  bool // the store has a record that there are none
 }
 
 func (u *undecided) note(share Share, root ibgib.Addr) {
@@ -35,8 +36,58 @@ func (u *undecided) note(share Share, root ibgib.Addr) {
 
 func (u *undecided) settled(share Share, root ibgib.Addr) { delete(u.roots[share], root) }
 
+func (u *undecided) empty() bool {
+	for _, roots := range u.roots {
+		if len(roots) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// noteUndecided notes a timeline, and records that there are some, before what is
+// undecided is written.
+func (w *writer) noteUndecided(root ibgib.Addr) {
+	w.s.undecided.note(w.share, root)
+	w.s.undecided.none = false
+	w.put(keyUndecided, []byte{1})
+}
+
+// recordUndecided records that there are none, if that is so, so that the store need not
+// look for some when it is opened again.
+func (s *Store) recordUndecided() error {
+	if err := s.life.enter(); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.undecided.none || !s.undecided.all || !s.undecided.empty() {
+		return nil
+	}
+	b := newBatch()
+	b.put(keyUndecided, []byte{0})
+	if err := s.kv.write(b); err != nil {
+		return err
+	}
+	s.undecided.none = true
+	return nil
+}
+
+// noneUndecided tells whether the store records that nothing is undecided. Without a
+// record something may be.
+func noneUndecided(snap snapshot) (bool, error) {
+	b, _, err := snap.get(keyUndecided)
+	return len(b) == 1 && b[0] == 0, err
+}
+
 // loadUndecided finds the frames that were undecided when the store was closed.
 func (s *Store) loadUndecided(snap snapshot) error {
+	none, err := noneUndecided(snap)
+	if err != nil || none {
+		s.undecided.none, s.undecided.all = none, none
+		return err
+	}
 	return snap.scan([]byte{prefixRejected}, nil, func(key, value []byte) (bool, error) {
 		j, err := decodeRejection(value)
 		if err != nil || j.Rule != RuleUndecided {
@@ -133,6 +184,9 @@ func (s *Store) RetryMerges(ctx context.Context) (RetryResult, error) {
 				return res, fmt.Errorf("blockstore: retry merge of %s: %w", root, err)
 			}
 		}
+	}
+	if err := s.recordUndecided(); err != nil {
+		return res, fmt.Errorf("blockstore: retry merges: %w", err)
 	}
 	return res, nil
 }

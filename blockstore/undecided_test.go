@@ -154,6 +154,86 @@ func TestUndecidedFrames(t *testing.T) {
 	}
 }
 
+// A store that has recorded that nothing is undecided does not look for it when it is
+// opened. What becomes undecided after that is found all the same, and Verify and Repair
+// see to the record.
+func TestUndecidedRecord(t *testing.T) {
+	ctx := context.Background()
+	l := newMergeLine(t)
+	clock := time.UnixMilli(1_800_000_000_000)
+	opts := Options{Now: func() time.Time { return clock }, Strategy: Optimistic}
+	disk := NewMemory()
+	open := func() *Store {
+		t.Helper()
+		s, err := disk.Open(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	retry := func(s *Store, left int) {
+		t.Helper()
+		if res, err := s.RetryMerges(ctx); res.Left != left || err != nil {
+			t.Fatalf("%+v, %v, want %d left", res, err, left)
+		}
+	}
+	none := func(s *Store) bool {
+		t.Helper()
+		snap := s.snapshot()
+		defer snap.release()
+		none, err := noneUndecided(snap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return none
+	}
+	s := open()
+	if none(s) {
+		t.Error("a new store records it")
+	}
+	retry(s, 0)
+	if s = open(); !none(s) || !s.undecided.none || !s.undecided.all {
+		t.Fatal("it is not recorded that there are none")
+	}
+	s.merging.ofTimeline = 0
+	if err := putAll(s, l.all); err != nil {
+		t.Fatal(err)
+	}
+	if none(s) || onlyEntry(t, s).Conflict.Reason != ReasonUndecided {
+		t.Fatalf("none recorded: %t, entry %+v", none(s), onlyEntry(t, s))
+	}
+	verifyClean(t, s)
+
+	// A record that is wrong.
+	b := newBatch()
+	b.put(keyUndecided, []byte{0})
+	if err := disk.kv.write(b); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Verify(ctx, nil)
+	if err != nil || len(report.Problems) != 1 || report.Problems[0].Item != l.tjp.String() {
+		t.Errorf("%+v, %v", report, err)
+	}
+	s = open()
+	s.merging.ofTimeline = 0
+	retry(s, 0) // it believes the record
+	if _, err := s.Repair(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	verifyClean(t, s)
+	retry(s, 1)
+
+	s = open()
+	if none(s) {
+		t.Error("it is recorded that there are none")
+	}
+	retry(s, 0)
+	if e := onlyEntry(t, s); e.Latest != l.merged.Addr() || !none(s) {
+		t.Errorf("none recorded: %t, entry %+v", none(s), e)
+	}
+	verifyClean(t, s)
+}
+
 // A merge frame that turns out to be false takes what stands on it with it.
 func TestUndecidedTurnsOutFalse(t *testing.T) {
 	ctx := context.Background()

@@ -41,6 +41,11 @@ func (s *Store) Verify(ctx context.Context, progress func(checked int)) (VerifyR
 	v.report.Problems = []Problem{}
 	err := s.read(func(snap snapshot) error {
 		v.snap = snap
+		none, err := noneUndecided(snap)
+		if err != nil {
+			return err
+		}
+		v.noneUndecided = none
 		if err := v.readLoose(); err != nil {
 			return err
 		}
@@ -67,12 +72,14 @@ type verifier struct {
 	snap     snapshot
 	admit    AdmitFunc
 	strategy Strategy
-	progress func(int)
-	checked  int
-	report   VerifyReport
-	loose    looses
-	damaged  map[uint64]error // blocks by their slot
-	reported map[uint64]bool  // those of them that are some member's
+	// noneUndecided: the store records that nothing is undecided.
+	noneUndecided bool
+	progress      func(int)
+	checked       int
+	report        VerifyReport
+	loose         looses
+	damaged       map[uint64]error // blocks by their slot
+	reported      map[uint64]bool  // those of them that are some member's
 
 	share Share                 // the one at hand
 	waits map[ibgib.Hash]uint32 // waiting records by referrer
@@ -306,6 +313,7 @@ func (v *verifier) memberFrame(h ibgib.Hash, m member, g ibgib.IbGib, history ma
 		return err
 	}
 	if j, err := decodeRejection(b); noted && err == nil && j.Rule == RuleUndecided && m.frame == nil {
+		v.undecided("frame", m.addr)
 		return nil
 	}
 	switch {

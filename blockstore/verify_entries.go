@@ -77,6 +77,13 @@ func (v *verifier) entries() (map[ibgib.Hash]bool, error) {
 	return history, v.summary(fp, count, maxSeq)
 }
 
+// undecided checks that a frame, or a timeline, that is undecided will be taken up.
+func (v *verifier) undecided(kind string, a ibgib.Addr) {
+	if v.noneUndecided {
+		v.problem(kind, a.String(), "waits for a merge, and the store records that nothing does")
+	}
+}
+
 // latest checks what is presented of the heads. A merge is computed anew.
 func (v *verifier) latest(e Entry, heads []timeline.Frame) error {
 	want := newEntry(heads)
@@ -89,6 +96,7 @@ func (v *verifier) latest(e Entry, heads []timeline.Frame) error {
 		}
 		want.pin(heads[i])
 	case len(heads) > 1 && e.Conflict.Reason == ReasonUndecided:
+		v.undecided("head", e.Root)
 		want.Conflict = e.Conflict
 	case len(heads) > 1 && !e.Held && v.strategy == Optimistic:
 		merged, err := timeline.Merge(heads, v.frame, v.blockAt, timeline.MergeWork{})

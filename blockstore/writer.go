@@ -419,7 +419,7 @@ func (w *writer) admit(g ibgib.IbGib, m *member) error {
 	}
 	if undecided {
 		rejected = &timeline.Rejection{Addr: g.Addr(), Rule: RuleUndecided, Detail: err.Error(), Version: timeline.RulesVersion}
-		w.s.undecided.note(w.share, root)
+		w.noteUndecided(root)
 	}
 	switch {
 	case rejected != nil:
