@@ -149,3 +149,39 @@ func BenchmarkLocalChange(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOpen opens and closes a store that has 100,000 timelines, which came by one
+// commit.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	open := func() *blockstore.Store {
+		s, err := blockstore.Open(dir, blockstore.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	st, err := s.NewStage(blockstore.DefaultShare, blockstore.Origin{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	maker := blockstoretest.NewMaker(7)
+	for i := range 100_000 {
+		if _, err := st.Put(b.Context(), maker.Timeline(b, fmt.Sprintf("note %d", i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := st.Commit(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		s = open()
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

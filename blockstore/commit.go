@@ -232,7 +232,7 @@ func (st *Stage) commitAccepted(ctx context.Context, w *writer) (CommitResult, e
 	}
 	res, err := next.commit(ctx, w)
 	if err == nil && st.spilled {
-		err = st.s.removeAll(stagePrefix(prefixStaged, st.id))
+		err = st.s.sweep(st.id)
 	}
 	return res, err
 }
@@ -379,13 +379,14 @@ func (st *Stage) commitInline(w *writer, list []decided, state shareState) error
 		return err
 	}
 	if st.spilled {
-		return st.s.removeAll(stagePrefix(prefixStaged, st.id))
+		return st.s.sweep(st.id)
 	}
 	return nil
 }
 
 // stageEntries writes decided entries aside.
 func (st *Stage) stageEntries(w *writer, list []decided) error {
+	st.s.aside[st.id] = true
 	for _, d := range list {
 		root, _ := d.entry.Root.Hash()
 		value := append(binary.AppendUvarint(nil, d.prevSeq), encodeEntry(d.entry)...)
@@ -404,7 +405,11 @@ func (st *Stage) commitStaged(w *writer, d decision) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	if err := st.s.apply(st.id, d); err != nil {
+	err := st.s.apply(st.id, d)
+	if err == nil {
+		err = st.s.sweep(st.id)
+	}
+	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrHalfApplied, err)
 		st.s.life.fail(err)
 		return err

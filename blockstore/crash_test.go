@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -139,6 +140,75 @@ func TestCutAtEveryWrite(t *testing.T) {
 	}
 	if sawNone < 5 || sawAll < 3 {
 		t.Errorf("%d cuts before the decision and %d after it: the test no longer cuts on both sides", sawNone, sawAll)
+	}
+}
+
+// TestCutBesideOpenStages cuts off two large commits after every write. The stage of the
+// second one is open, and older, while the first is swept. Nothing is left of what either
+// has put aside when the store has been opened again, also after one more commit.
+func TestCutBesideOpenStages(t *testing.T) {
+	ctx := context.Background()
+	const timelines = 600
+	all := manyTimelines(t, timelines)
+	checkAside := func(cut int, kv kv) {
+		t.Helper()
+		snap := kv.snapshot()
+		defer snap.release()
+		for _, prefix := range []byte{prefixDecided, prefixStaged, prefixDecision} {
+			if err := snap.scanKeys([]byte{prefix}, nil, func(key []byte) (bool, error) {
+				t.Errorf("cut after %d writes: %q is left", cut, key)
+				return false, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	commits := func(s *Store) error {
+		var stages []*Stage
+		for part := range slices.Chunk(all, len(all)/2) {
+			st, err := s.NewStage(DefaultShare, Origin{})
+			if err == nil {
+				_, err = st.Put(ctx, part)
+			}
+			if err != nil {
+				return err
+			}
+			stages = append(stages, st)
+		}
+		for _, st := range slices.Backward(stages) {
+			if _, err := st.Commit(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for cut := 0; ; cut++ {
+		engine := newMemoryKV()
+		s, err := open(&cutKV{kv: engine, left: cut}, Options{})
+		if err == nil {
+			err = commits(s)
+		}
+		if err != nil && !errors.Is(err, errCut) {
+			t.Fatalf("cut after %d writes: %v", cut, err)
+		}
+		for range 2 {
+			again, openErr := open(engine, Options{})
+			if openErr != nil {
+				t.Fatalf("open after a cut at %d writes: %v", cut, openErr)
+			}
+			checkAside(cut, engine)
+			verifyClean(t, again)
+			if err := putAll(again, all); err != nil {
+				t.Fatalf("again after a cut at %d writes: %v", cut, err)
+			}
+			checkAside(cut, engine)
+			if n := countHeads(t, again); n != timelines {
+				t.Fatalf("again after a cut at %d writes: %d heads of %d", cut, n, timelines)
+			}
+		}
+		if err == nil {
+			break
+		}
 	}
 }
 

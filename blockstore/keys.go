@@ -48,6 +48,7 @@ var (
 
 	keyStrategy  = []byte("Mstrategy")
 	keyUndecided = []byte("Mundecided")
+	keySwept     = []byte("Mswept")
 )
 
 func blockKey(slot uint64) []byte {

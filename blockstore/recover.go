@@ -7,20 +7,34 @@ import (
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
-// apply rolls a decided commit forward. It may be repeated at any point.
-func (s *Store) apply(stage uint64, d decision) error {
-	if err := s.applyEntries(stage, d); err != nil {
-		return err
-	}
+// sweep removes what a stage that is over has put aside, and records up to which stage all
+// of that is removed. Open begins there: Badger keeps for a while what is removed, and
+// passes over it slowly.
+func (s *Store) sweep(stage uint64) error {
 	for _, prefix := range []byte{prefixDecided, prefixStaged} {
-		if err := s.removeAll(stagePrefix(prefix, stage)); err != nil {
+		if err := s.removeAll(stagePrefix(prefix, stage), nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	delete(s.aside, stage)
+	s.swept = s.marks.stage + 1
+	for other := range s.aside {
+		s.swept = min(s.swept, other)
+	}
+	for other := range s.open {
+		if other != stage {
+			s.swept = min(s.swept, other)
+		}
+	}
+	b := newBatch()
+	b.put(keySwept, binary.AppendUvarint(nil, s.swept))
+	b.put(keyMarks, encodeMarks(s.marks)) // no lower number is given again
+	return s.kv.write(b)
 }
 
-func (s *Store) applyEntries(stage uint64, d decision) error {
+// apply rolls a decided commit forward. It may be repeated at any point before what the
+// stage has put aside is removed.
+func (s *Store) apply(stage uint64, d decision) error {
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	b := newBatch()
@@ -77,7 +91,7 @@ func (s *Store) recover() error {
 		s.loose.set(id, nil)
 	}
 	for _, prefix := range []byte{prefixDecided, prefixStaged} {
-		if err := s.removeAll([]byte{prefix}); err != nil {
+		if err := s.removeAll([]byte{prefix}, stagePrefix(prefix, s.swept)); err != nil {
 			return err
 		}
 	}

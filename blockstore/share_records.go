@@ -168,7 +168,7 @@ func (s *Store) erase(share Share) error {
 	for _, prefix := range []byte{
 		prefixWaiting, prefixClosing, prefixEntry, prefixChange, prefixState, prefixRejected, prefixPin, prefixForgotten,
 	} {
-		if err := s.removeAll(sharePrefix(prefix, share)); err != nil {
+		if err := s.removeAll(sharePrefix(prefix, share), nil); err != nil {
 			return err
 		}
 	}

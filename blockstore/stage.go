@@ -1,6 +1,7 @@
 package blockstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -374,6 +375,7 @@ func (st *Stage) candidatesOf(w *writer, root ibgib.Hash) ([]ibgib.Addr, error) 
 
 // spill writes the candidates that are in memory as staged records.
 func (st *Stage) spill(w *writer) error {
+	st.s.aside[st.id] = true
 	for root, list := range st.candidates {
 		w.put(stageKey(prefixStaged, st.id, root), encodeAddrs(list))
 		if err := w.flushIfFull(); err != nil {
@@ -401,7 +403,7 @@ func (st *Stage) Discard() error {
 	if !st.spilled {
 		return nil
 	}
-	if err := st.s.removeAll(stagePrefix(prefixStaged, st.id)); err != nil {
+	if err := st.s.sweep(st.id); err != nil {
 		return fmt.Errorf("blockstore: discard: %w", err)
 	}
 	return nil
@@ -413,13 +415,14 @@ func (st *Stage) end() {
 	delete(st.s.open, st.id)
 }
 
-// removeAll removes all keys with a prefix.
-func (s *Store) removeAll(prefix []byte) error {
+// removeAll removes all keys with a prefix, from one of them on.
+func (s *Store) removeAll(prefix, from []byte) error {
 	for {
 		b := newBatch()
 		snap := s.kv.snapshot()
-		err := snap.scanKeys(prefix, nil, func(key []byte) (bool, error) {
-			b.remove(append([]byte(nil), key...))
+		err := snap.scanKeys(prefix, from, func(key []byte) (bool, error) {
+			from = bytes.Clone(key)
+			b.remove(from)
 			return !b.full(0, 0), nil
 		})
 		snap.release()

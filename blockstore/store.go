@@ -79,6 +79,8 @@ type Store struct {
 	mu         sync.Mutex // the writer; guards what follows
 	space      space
 	marks      marks
+	aside      map[uint64]bool // stages that have, or may have, put records aside (N, S)
+	swept      uint64          // of a lower stage there is no such record
 	peers      map[string]uint32
 	open       map[uint64]*Stage // stages that have neither been committed nor discarded
 	loose      looses            // arrivals of stages that have not been committed
@@ -174,6 +176,7 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		admit:     opts.Admit,
 		peers:     make(map[string]uint32),
 		open:      make(map[uint64]*Stage),
+		aside:     make(map[uint64]bool),
 		loose:     newLooses(),
 		recent:    newMemberCache(),
 		inhabited: make(map[Share]bool),
@@ -258,6 +261,15 @@ func (s *Store) load() error {
 	} else if found {
 		if s.marks, err = decodeMarks(b); err != nil {
 			return corrupt("meta", keyMarks, err)
+		}
+	}
+	if b, found, err := snap.get(keySwept); err != nil {
+		return err
+	} else if found {
+		r := reader{b: b}
+		s.swept = r.uvarint()
+		if err := r.end(); err != nil {
+			return corrupt("meta", keySwept, err)
 		}
 	}
 	if err := snap.scan([]byte{prefixPeer}, nil, func(key, value []byte) (bool, error) {
