@@ -270,6 +270,7 @@ func (n *Node) start(ctx context.Context) error {
 	for _, p := range gone {
 		n.log.Info("peer no longer trusted: it proved another mesh secret", "peer", p)
 		n.contacts.forget(p)
+		n.untrustedWants(p)
 		if _, err := n.shares.leave(p); err != nil {
 			return err
 		}

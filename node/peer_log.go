@@ -27,6 +27,7 @@ func (n *Node) trustChanged(p peer.ID, change PeerChange) {
 		n.sagas.cut(p)
 		n.lastSyncs.forget(p)
 		n.contacts.forget(p)
+		n.untrustedWants(p)
 		n.finder.Load().untrusted(p)
 		n.trustedNow(p, false)
 		n.introduced(p, nil)

@@ -219,6 +219,29 @@ func (w *wants) drop(tjp ibgib.Addr) (changed bool) {
 	return changed
 }
 
+// untrustedWants takes a peer off the list, and what only that peer has named.
+func (n *Node) untrustedWants(p peer.ID) {
+	err := n.changeWants(func() (changed bool, err error) {
+		for key, want := range n.wants.list {
+			left := slices.DeleteFunc(slices.Clone(want.Peers), func(x string) bool { return x == p.String() })
+			switch {
+			case len(left) == len(want.Peers):
+				continue
+			case len(left) == 0:
+				delete(n.wants.list, key)
+			default:
+				want.Peers = left
+				n.wants.list[key] = want
+			}
+			changed = true
+		}
+		return changed, nil
+	})
+	if err != nil {
+		n.log.Error("wants of a peer not dropped", "peer", p, "error", err)
+	}
+}
+
 // add notes one failed attempt, with w.mu held; false if there is no room.
 func (w *wants) add(key wantKey, p peer.ID, reason, detail string) bool {
 	want, ok := w.list[key]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node/internal/scheduler"
@@ -166,5 +167,44 @@ func TestWantsOfAPeerThatMintsHeads(t *testing.T) {
 	note("other", 4, 2*maxWants)
 	if evil, honest, other := count("evil"), count("honest"), count("other"); honest != 10 || evil+honest+other != maxWants || max(evil-other, other-evil) > 1 {
 		t.Errorf("%d wants of the evil, %d of the honest, %d of the other", evil, honest, other)
+	}
+}
+
+// What only a peer has named is wanted no more when trust in it ends.
+func TestWantsOfUntrusted(t *testing.T) {
+	n, err := Open(Config{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	var peers []peer.ID
+	for range 2 {
+		p, err := test.RandPeerID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Trust(t.Context(), p.String()); err != nil {
+			t.Fatal(err)
+		}
+		peers = append(peers, p)
+	}
+	cut := &saga.Error{Code: saga.CodeUnreachable, Text: "gone", Retry: true}
+	for i, p := range peers {
+		lacking := []saga.Want{{Root: ibgib.Hash{1}, Heads: []ibgib.Hash{{2}, {byte(3 + i)}}}}
+		if err := n.noteWants(t.Context(), n.shares.def, p, saga.Result{Lacking: lacking}, cut); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Untrust(t.Context(), peers[0].String()); err != nil {
+		t.Fatal(err)
+	}
+	list := n.Wants()
+	if len(list) != 2 {
+		t.Fatalf("wants %+v", list)
+	}
+	for _, w := range list {
+		if !slices.Equal(w.Peers, []string{peers[1].String()}) {
+			t.Errorf("want %+v", w)
+		}
 	}
 }
