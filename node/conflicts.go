@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -72,8 +73,9 @@ func reasonOf(e blockstore.Entry) (ConflictReason, string) {
 }
 
 // Conflict shows the branches of a diverged timeline, merged or not; addr is its tjp or any of
-// its frames. It fails with blockstore.ErrNotFound if the timeline has not
-// diverged.
+// its frames. Of a timeline that has one head it shows the last merge below that, and if
+// addr is an older merge frame, that merge. It fails with blockstore.ErrNotFound if there is
+// none.
 func (n *Node) Conflict(ctx context.Context, addr ibgib.Addr) (ConflictDetail, error) {
 	detail, err := n.conflictDetail(ctx, addr)
 	if err != nil {
@@ -87,15 +89,20 @@ func (n *Node) conflictDetail(ctx context.Context, addr ibgib.Addr) (ConflictDet
 	if err != nil {
 		return ConflictDetail{}, err
 	}
-	if len(e.Heads) < 2 {
-		return ConflictDetail{}, errOneHead
+	detail := ConflictDetail{Tjp: e.Root, Latest: e.Latest, Overridden: []Overridden{}, Skipped: []ibgib.Addr{}}
+	past, err := n.pastMerge(ctx, addr, e)
+	if err != nil {
+		return detail, err
 	}
-	detail := ConflictDetail{
-		Tjp: e.Root, Latest: e.Latest, Pinned: e.Pinned, Merged: e.Merged,
-		Overridden: []Overridden{}, Skipped: []ibgib.Addr{},
+	headAddrs := e.Heads
+	if past.IsZero() {
+		detail.Pinned, detail.Merged = e.Pinned, e.Merged
+		detail.Reason, detail.Detail = reasonOf(e.Entry)
+	} else {
+		headAddrs = append([]ibgib.Addr{past.Pred}, past.Links...)
+		detail.Ended, detail.Merged = past.Addr, true
 	}
-	detail.Reason, detail.Detail = reasonOf(e.Entry)
-	heads, err := n.frames(ctx, e.Heads)
+	heads, err := n.frames(ctx, headAddrs)
 	if err != nil {
 		return detail, err
 	}
@@ -103,7 +110,7 @@ func (n *Node) conflictDetail(ctx context.Context, addr ibgib.Addr) (ConflictDet
 	if err != nil {
 		return detail, err
 	}
-	if e.Merged {
+	if detail.Merged {
 		merged, err := n.merge(ctx, heads)
 		if err != nil {
 			return detail, err
@@ -124,6 +131,26 @@ func (n *Node) conflictDetail(ctx context.Context, addr ibgib.Addr) (ConflictDet
 		detail.Branches = append(detail.Branches, branch)
 	}
 	return detail, nil
+}
+
+// pastMerge returns the merge frame that Conflict is to show; zero for the heads that the
+// timeline has now.
+func (n *Node) pastMerge(ctx context.Context, addr ibgib.Addr, e located) (timeline.Frame, error) {
+	f, err := n.frameOf(ctx, addr)
+	switch {
+	case err == nil && f.Kind == timeline.KindMerge && (len(e.Heads) < 2 || addr != e.Latest):
+		return f, nil
+	case err != nil && !errors.Is(err, blockstore.ErrNotFound):
+		return timeline.Frame{}, err
+	case len(e.Heads) > 1:
+		return timeline.Frame{}, nil
+	}
+	for f, err := range n.below(ctx, e.Latest) {
+		if err != nil || f.Kind == timeline.KindMerge {
+			return f, err
+		}
+	}
+	return timeline.Frame{}, errNoMerge
 }
 
 // frames returns what the index knows of some frames.

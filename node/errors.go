@@ -41,6 +41,7 @@ func (a absence) Is(target error) bool { return target == blockstore.ErrNotFound
 const (
 	errNoTimeline absence = "it is stored, but belongs to no timeline"
 	errOneHead    absence = "the timeline has one head only"
+	errNoMerge    absence = "the timeline has one head, and no merge below it"
 
 	errNotAnnounced absence = "the timeline is not announced"
 	errNotFollowed  absence = "the timeline is not followed"

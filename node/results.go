@@ -209,10 +209,13 @@ const (
 // ConflictDetail shows the branches of a timeline that has diverged, and how they are
 // merged if they are.
 type ConflictDetail struct {
-	Tjp      ibgib.Addr     `json:"tjp"`
-	Latest   ibgib.Addr     `json:"latest"`
-	Pinned   bool           `json:"pinned"`           // a person has chosen Latest on this node
-	Merged   bool           `json:"merged"`           // Latest is the merge of the branches
+	Tjp    ibgib.Addr `json:"tjp"`
+	Latest ibgib.Addr `json:"latest"`
+	Pinned bool       `json:"pinned"` // a person has chosen Latest on this node
+	Merged bool       `json:"merged"` // Latest is the merge of the branches
+	// Ended is that merge, Merged too, of a divergence that is over, or that has another
+	// head since.
+	Ended    ibgib.Addr     `json:"ended,omitzero"`
 	Reason   ConflictReason `json:"reason,omitempty"` // why it is not
 	Detail   string         `json:"detail,omitempty"`
 	Base     Frame          `json:"base"` // the newest frame in the history of every head

@@ -105,7 +105,9 @@ func conflictsShowCommand(c *cli) *cobra.Command {
 		Short: "Show the branches of a timeline that has diverged",
 		Long: `Shows what each head of a timeline has above the newest frame that they share, why
 they are not merged, or which writes of one branch the merge put in the place of
-those of another. ADDR is the tjp or any frame.`,
+those of another. ADDR is the tjp or any frame. Of a timeline that has one head again
+it shows the last merge before that; an older one by the address of its merge frame,
+which log --graph prints.`,
 		Example: `  ibgib-node conflicts show 'note^HASH'
   ibgib-node conflicts show 'note^HASH' --json`,
 		Args: argsBetween(1, 1, "one ADDR"),
@@ -134,6 +136,8 @@ func (c *cli) conflictsShow(ctx context.Context, addr ibgib.Addr) error {
 func showConflict(w io.Writer, d node.ConflictDetail) {
 	fmt.Fprintf(w, "timeline  %s\nlatest    %s\n", show(d.Tjp), show(d.Latest))
 	switch {
+	case !d.Ended.IsZero():
+		fmt.Fprintf(w, "ended     yes: the branches below were merged before\nmerge     %s\n", show(d.Ended))
 	case d.Pinned:
 		fmt.Fprintln(w, "pinned    yes: it is shown on this node as long as the conflict lasts, or until resolve --unpin")
 	case d.Merged:
