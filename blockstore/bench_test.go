@@ -167,8 +167,12 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	maker := blockstoretest.NewMaker(7)
+	var all []ibgib.IbGib
 	for i := range 100_000 {
-		if _, err := st.Put(b.Context(), maker.Timeline(b, fmt.Sprintf("note %d", i))); err != nil {
+		all = append(all, maker.Timeline(b, fmt.Sprintf("note %d", i))...)
+	}
+	for chunk := range slices.Chunk(all, 1000) {
+		if _, err := st.Put(b.Context(), chunk); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,9 +16,11 @@ bench() { # PACKAGE REGEXP BENCHTIME
 bench ./ibgib '^(BenchmarkVerify|BenchmarkReference)$' 1s
 bench ./blockstore '^(BenchmarkImport|BenchmarkBadgerBatch|BenchmarkMergeBranches|BenchmarkMergeBranchesHeap)$' 1x
 bench ./blockstore '^BenchmarkLocalChange$' 2000x
+bench ./blockstore '^BenchmarkOpen$' 10x
 bench ./timeline '^(BenchmarkAdmitLinear|BenchmarkAdmitWithoutMerges)$' 1s
 bench ./keystone '^(BenchmarkValidate|BenchmarkAdd|BenchmarkSign)$' 1s
-bench ./node '^(BenchmarkImport|BenchmarkFirstSync|BenchmarkRawStream|BenchmarkFirstSyncHeap|BenchmarkNothingChanged)$' 1x
+bench ./node '^(BenchmarkImport|BenchmarkFirstSync|BenchmarkRawStream|BenchmarkFirstSyncHeap)$' 1x
+bench ./node '^BenchmarkNothingChanged$' 3x
 bench ./node '^(BenchmarkLive|BenchmarkLiveBurst)$' 1x
 
 # Medians by package and benchmark, then the ratios.
@@ -61,6 +63,7 @@ END {
 	printf "nothing changed, 100,000 timelines: %d round trip, %d B on the wire, %.0f ms with the connection\n", \
 		median("node NothingChanged", "rounds"), median("node NothingChanged", "wire-B"), median("node NothingChanged", "ms")
 	row("admission, linear timeline : without rules of merges (time)", "timeline AdmitLinear", "timeline AdmitWithoutMerges", "ns/op")
+	printf "opening and closing a store of 100,000 timelines: %.0f ms\n", median("blockstore Open", "ns/op") / 1e6
 	printf "one durable local change: %.2f ms\n", median("blockstore LocalChange", "ns/op") / 1e6
 	printf "merge of two branches of 1,000 changes, the commit: %.2f s above 1,000 frames, %.2f s above 10,000; live heap over idle: %.1f and %.1f MB, of Badger %.1f and %.1f MB beside it\n", \
 		median("blockstore MergeBranches/frames=1000", "ns/op") / 1e9, median("blockstore MergeBranches/frames=10000", "ns/op") / 1e9, \
