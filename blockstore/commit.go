@@ -386,7 +386,7 @@ func (st *Stage) commitInline(w *writer, list []decided, state shareState) error
 
 // stageEntries writes decided entries aside.
 func (st *Stage) stageEntries(w *writer, list []decided) error {
-	st.s.aside[st.id] = true
+	st.s.aside[st.id], st.deciding = true, true
 	for _, d := range list {
 		root, _ := d.entry.Root.Hash()
 		value := append(binary.AppendUvarint(nil, d.prevSeq), encodeEntry(d.entry)...)

@@ -212,6 +212,57 @@ func TestCutBesideOpenStages(t *testing.T) {
 	}
 }
 
+// unsureKV makes one write and tells that it has failed.
+type unsureKV struct {
+	kv
+	left int // writes before that one
+}
+
+func (k *unsureKV) write(b *batch) error {
+	k.left--
+	if err := k.kv.write(b); err != nil || k.left != -1 {
+		return err
+	}
+	return errCut
+}
+
+// TestUnsureWrites lets each write of a large commit fail though it was made. Whoever
+// began the stage discards it then. The store opens with all of the heads or none.
+func TestUnsureWrites(t *testing.T) {
+	const timelines = 600
+	all := manyTimelines(t, timelines)
+	for unsure := 0; ; unsure++ {
+		engine := newMemoryKV()
+		s, err := open(&unsureKV{kv: engine, left: unsure}, Options{})
+		if err == nil {
+			var st *Stage
+			if st, err = s.NewStage(DefaultShare, Origin{}); err == nil {
+				_, err = st.Put(t.Context(), all)
+			}
+			if err == nil {
+				_, err = st.Commit(t.Context())
+			}
+			if failed := st.Discard(); failed != nil && !errors.Is(failed, ErrHalfApplied) {
+				t.Errorf("write %d: discard: %v", unsure, failed)
+			}
+		}
+		if err != nil && !errors.Is(err, errCut) {
+			t.Fatalf("write %d: %v", unsure, err)
+		}
+		again, openErr := open(engine, Options{})
+		if openErr != nil {
+			t.Fatalf("open after write %d was unsure: %v", unsure, openErr)
+		}
+		verifyClean(t, again)
+		if n := countHeads(t, again); n != 0 && n != timelines || n == 0 && err == nil {
+			t.Errorf("write %d: %d heads of %d, commit said %v", unsure, n, timelines, err)
+		}
+		if err == nil {
+			break
+		}
+	}
+}
+
 // TestCutWhileClosing cuts the cascade that one block sets off.
 func TestCutWhileClosing(t *testing.T) {
 	const referrers = 9000

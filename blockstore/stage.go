@@ -37,6 +37,7 @@ type Stage struct {
 	seqs       seqRange // reserved arrival numbers that are left
 	candidates map[ibgib.Hash][]ibgib.Addr
 	spilled    bool // candidates have been written as staged records
+	deciding   bool // entries have been put aside for a commit, which may have been decided
 	rejected   []timeline.Rejection
 	held       []ibgib.Hash        // present blocks that GC must leave; see hold
 	pins       []ibgib.Hash        // to be pinned by Commit, if they are stones
@@ -400,7 +401,7 @@ func (st *Stage) Discard() error {
 	if !st.done {
 		st.end()
 	}
-	if !st.spilled {
+	if !st.s.aside[st.id] || st.deciding { // a commit that failed is for Open to judge
 		return nil
 	}
 	if err := st.s.sweep(st.id); err != nil {
