@@ -399,13 +399,17 @@ func (st *Stage) stageEntries(w *writer, list []decided) error {
 }
 
 // commitStaged decides the commit whose entries have been staged, and applies
-// it.
+// it. When the deciding write fails, nobody knows whether it was made until the store is
+// opened again: an engine can have failed after it.
 func (st *Stage) commitStaged(w *writer, d decision) error {
-	w.put(stagePrefix(prefixDecision, st.id), encodeDecision(d))
 	if err := w.flush(); err != nil {
 		return err
 	}
-	err := st.s.apply(st.id, d)
+	w.put(stagePrefix(prefixDecision, st.id), encodeDecision(d))
+	err := w.flush()
+	if err == nil {
+		err = st.s.apply(st.id, d)
+	}
 	if err == nil {
 		err = st.s.sweep(st.id)
 	}

@@ -227,38 +227,51 @@ func (k *unsureKV) write(b *batch) error {
 }
 
 // TestUnsureWrites lets each write of a large commit fail though it was made. Whoever
-// began the stage discards it then. The store opens with all of the heads or none.
+// began the stage discards it then, and in a second run goes on with another commit. The
+// store opens with all of the heads or none of each.
 func TestUnsureWrites(t *testing.T) {
 	const timelines = 600
-	all := manyTimelines(t, timelines)
-	for unsure := 0; ; unsure++ {
-		engine := newMemoryKV()
-		s, err := open(&unsureKV{kv: engine, left: unsure}, Options{})
-		if err == nil {
-			var st *Stage
-			if st, err = s.NewStage(DefaultShare, Origin{}); err == nil {
+	all, more := manyTimelines(t, timelines), manyTimelines(t, timelines+300)
+	for _, goesOn := range []bool{false, true} {
+		for unsure, sure := 0, false; !sure; unsure++ {
+			engine := newMemoryKV()
+			s, err := open(&unsureKV{kv: engine, left: unsure}, Options{})
+			if err != nil {
+				continue
+			}
+			st, err := s.NewStage(DefaultShare, Origin{})
+			if err == nil {
 				_, err = st.Put(t.Context(), all)
 			}
 			if err == nil {
 				_, err = st.Commit(t.Context())
 			}
+			sure = err == nil
+			if !sure && !errors.Is(err, errCut) {
+				t.Fatalf("write %d: %v", unsure, err)
+			}
 			if failed := st.Discard(); failed != nil && !errors.Is(failed, ErrHalfApplied) {
 				t.Errorf("write %d: discard: %v", unsure, failed)
 			}
-		}
-		if err != nil && !errors.Is(err, errCut) {
-			t.Fatalf("write %d: %v", unsure, err)
-		}
-		again, openErr := open(engine, Options{})
-		if openErr != nil {
-			t.Fatalf("open after write %d was unsure: %v", unsure, openErr)
-		}
-		verifyClean(t, again)
-		if n := countHeads(t, again); n != 0 && n != timelines || n == 0 && err == nil {
-			t.Errorf("write %d: %d heads of %d, commit said %v", unsure, n, timelines, err)
-		}
-		if err == nil {
-			break
+			atLeast := 0
+			if sure {
+				atLeast = timelines
+			}
+			if goesOn {
+				if err = putAll(s, more); err == nil {
+					atLeast = timelines + 300
+				} else if !errors.Is(err, ErrHalfApplied) && !errors.Is(err, errCut) {
+					t.Fatalf("write %d: another commit: %v", unsure, err)
+				}
+			}
+			again, openErr := open(engine, Options{})
+			if openErr != nil {
+				t.Fatalf("open after write %d was unsure: %v", unsure, openErr)
+			}
+			verifyClean(t, again)
+			if n := countHeads(t, again); n < atLeast || n != 0 && n != timelines && n != timelines+300 {
+				t.Errorf("write %d, goes on: %t: %d heads, want %d at least", unsure, goesOn, n, atLeast)
+			}
 		}
 	}
 }

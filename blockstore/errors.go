@@ -30,9 +30,9 @@ var (
 	ErrOtherLog = errors.New("not a place in this change log")
 	// ErrNewer says that a newer version of the program wrote the store.
 	ErrNewer = errors.New("store has a newer format")
-	// ErrHalfApplied says that a commit was decided but could not be applied,
-	// for want of disk space perhaps. The store refuses every call until it is
-	// opened again, which completes the commit.
+	// ErrHalfApplied says that a commit was decided, or may have been, but could not be
+	// applied, for want of disk space perhaps. The store refuses every call until it is
+	// opened again, which completes the commit if it was decided.
 	ErrHalfApplied = errors.New("a decided commit could not be applied; free disk space and restart")
 	// ErrCorrupt says that a record of the store is damaged.
 	ErrCorrupt = errors.New("store is damaged")

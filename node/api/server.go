@@ -33,9 +33,12 @@ type Server struct {
 	dir  datadir.Dir
 	http *http.Server
 
-	serving  sync.WaitGroup // the accept loop
+	serving sync.WaitGroup // the accept loop
+	failed  error          // of the accept loop; read after serving
+
+	mu       sync.Mutex // held while a handler begins
+	closed   bool
 	requests sync.WaitGroup // running handlers
-	failed   error          // of the accept loop; read after serving
 }
 
 // Serve listens and serves until Close. It writes api.token and api.addr into
@@ -93,10 +96,16 @@ func (s *Server) accept(l net.Listener, log *slog.Logger) error {
 }
 
 // counted counts running handlers, which http.Server does not wait for when it
-// cuts their connections.
+// cuts their connections. None begins after wait.
 func (s *Server) counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return // to a connection that is cut
+		}
 		s.requests.Add(1)
+		s.mu.Unlock()
 		defer s.requests.Done()
 		h.ServeHTTP(w, q)
 	})
@@ -123,6 +132,9 @@ func (s *Server) Close(ctx context.Context) error {
 
 func (s *Server) wait() error {
 	s.serving.Wait()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.requests.Wait()
 	return s.failed
 }
