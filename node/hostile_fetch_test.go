@@ -413,8 +413,9 @@ func TestFetchBesideManyTrustedPeers(t *testing.T) {
 		list, err := b.Find(t.Context(), tjp)
 		return err == nil && len(list) == 1
 	})
+	const many = 70
 	var asked atomic.Int32
-	for range 70 {
+	for range many {
 		l := &liar{answer: func(l *liar, ask *protocol.Fetch, send func(saga.Message)) bool {
 			asked.Add(1)
 			send(&protocol.Fetched{Absent: ask.Wants})
@@ -429,7 +430,8 @@ func TestFetchBesideManyTrustedPeers(t *testing.T) {
 		}
 	}
 	res, err := b.Fetch(t.Context(), tjp, FetchOptions{}, nil)
-	if err != nil || res.IbGibs == 0 || asked.Load() != 70 {
+	// Who has it may be found and asked while the last of the others wait for a place.
+	if err != nil || res.IbGibs == 0 || asked.Load() <= many-maxFetchSources {
 		t.Errorf("%d trusted peers were asked; %+v, %v", asked.Load(), res, err)
 	}
 }
