@@ -8,6 +8,7 @@ import (
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/saga"
+	"github.com/ibgib/ibgib-node/timeline"
 )
 
 // A share holds what it was given: the timelines that it lists, with what they link to.
@@ -25,6 +26,11 @@ func (n *Node) offer(ctx context.Context, from, to *share, root ibgib.Hash, incl
 	lacking, err := n.lackingIn(ctx, from, to, root)
 	if err != nil || len(lacking) == 0 {
 		return err
+	}
+	if n.strategyOf(to) >= saga.StrategyAbort {
+		if diverges, err := n.divergesIn(ctx, to, root, lacking); err != nil || diverges {
+			return err // it stays as it is
+		}
 	}
 	var held *OutsideError
 	for _, head := range lacking {
@@ -54,7 +60,11 @@ func (n *Node) offerHead(ctx context.Context, to *share, head ibgib.Addr, includ
 	if err != nil {
 		return err
 	}
-	return n.bring(ctx, to, p.blocks, nil)
+	blocks := p.blocks
+	if !slices.Contains(blocks, head) {
+		blocks = append(blocks, head) // a saga has brought it and moved no head
+	}
+	return n.bring(ctx, to, blocks, nil)
 }
 
 // lackingIn returns the heads of a timeline in one share that are not in the history of
@@ -80,6 +90,20 @@ func (n *Node) lackingIn(ctx context.Context, from, to *share, root ibgib.Hash) 
 		}
 	}
 	return heads, nil
+}
+
+// divergesIn tells whether a timeline has several heads in a share once that has some more.
+func (n *Node) divergesIn(ctx context.Context, sh *share, root ibgib.Hash, more []ibgib.Addr) (bool, error) {
+	e, _, err := sh.view.Entry(ctx, root)
+	if err != nil {
+		return false, err
+	}
+	frames, err := n.frames(ctx, slices.Concat(e.Heads, more))
+	if err != nil {
+		return false, err
+	}
+	heads, err := timeline.Maximal(frames, n.frameLookup(ctx))
+	return len(heads) > 1, err
 }
 
 // placeOf returns the end of the change log of a share, for offerMoved; zero if there
@@ -159,7 +183,7 @@ func (n *Node) offerShare(ctx context.Context, sh *share) error {
 }
 
 // offerAll goes through the timelines of all named shares, for what was accepted in one
-// share before the program ended and not offered to another.
+// share and not offered to another before the program ended, or left alone by that.
 func (n *Node) offerAll(ctx context.Context) {
 	for _, sh := range n.shares.list() {
 		for e, err := range sh.view.Entries(ctx) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
@@ -286,13 +287,13 @@ func (n *Node) complete(ctx context.Context, sh *share, tjps []ibgib.Addr) error
 // copyBlocks is how many blocks are copied into a share at a time.
 const copyBlocks = 256
 
-// bring makes members of a share of what pull has found. Frames become part of their
-// timelines; stones that are pinned in their own right are so here, too.
+// bring makes members of a share of what pull has found, or takes up those that have been
+// members without being part of anything. Frames become part of their timelines; stones that are pinned in their own right are so here, too.
 func (n *Node) bring(ctx context.Context, sh *share, blocks, pins []ibgib.Addr) (err error) {
 	if len(blocks)+len(pins) == 0 {
 		return nil
 	}
-	stage, err := n.store.NewStage(sh.number, n.originHere(sh))
+	stage, err := n.store.NewStage(sh.number, blockstore.Origin{Manual: n.strategyOf(sh) >= saga.StrategyManual})
 	if err != nil {
 		return err
 	}

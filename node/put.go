@@ -7,6 +7,7 @@ import (
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
@@ -74,7 +75,7 @@ func (n *Node) put(ctx context.Context, g ibgib.IbGib, to ChangeOptions) (PutRes
 			return PutResult{}, err
 		}
 	}
-	stage, err := n.store.NewStage(sh.number, n.originHere(sh))
+	stage, err := n.store.NewStage(sh.number, blockstore.Origin{Manual: sh.Strategy >= saga.StrategyManual})
 	if err != nil {
 		return PutResult{}, err
 	}

@@ -438,8 +438,8 @@ type Why struct {
 	// Held are heads that one share has and that are kept from another one which
 	// lists the timeline.
 	Held []HeldBack `json:"held"`
-	// LeftAlone are the peers with which it has diverged and that the last saga in which
-	// it differed has left as it was, by the strategy abort.
+	// LeftAlone are the trusted peers with which it has diverged in a share, and the last
+	// saga on record in which it differed has left it as it was, by the strategy abort.
 	LeftAlone []LeftAlone `json:"leftAlone"`
 	// Forgotten says that it is to be nowhere on this node; see Forget.
 	Forgotten bool `json:"forgotten,omitempty"`
@@ -450,6 +450,7 @@ type Why struct {
 // LeftAlone is a saga that has left a diverged timeline as it was on both sides.
 type LeftAlone struct {
 	Peer   string    `json:"peer"`
+	Share  string    `json:"share,omitempty"` // its name then; empty: the default share
 	SagaID string    `json:"sagaId"`
 	Ended  time.Time `json:"ended"`
 }

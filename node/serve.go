@@ -131,8 +131,10 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 	if err := n.offerMoved(context.WithoutCancel(ctx), sh, place); err != nil {
 		n.log.Warn("changes not offered to other shares", "share", sh.Name, "error", err)
 	}
-	if err := n.noteWants(context.WithoutCancel(ctx), sh, p, result, err); err != nil {
-		n.log.Warn("wants not stored", "saga", result.SagaID, "error", err)
+	if !errors.Is(context.Cause(ctx), errUntrusted) { // whose wants have just been dropped
+		if err := n.noteWants(context.WithoutCancel(ctx), sh, p, result, err); err != nil {
+			n.log.Warn("wants not stored", "saga", result.SagaID, "error", err)
+		}
 	}
 	if err != nil {
 		n.keepFailure(context.WithoutCancel(ctx), p, sh, cfg.Role, began, result, err)

@@ -58,8 +58,8 @@ type shareRecord struct {
 	// ID names it to its members; empty for the default share.
 	ID        string    `json:"id"`
 	Direction Direction `json:"direction"`
-	// Strategy is for timelines that have diverged, in the sagas about this share, where
-	// it is stricter than that of the node.
+	// Strategy is for timelines of the share that have diverged, where it is stricter than
+	// that of the node.
 	Strategy saga.Strategy `json:"strategy,omitzero"`
 	Members  []peer.ID     `json:"members"` // by their text
 	Created  time.Time     `json:"created"`
@@ -82,14 +82,13 @@ func (s *share) isNamed() bool { return s.ID != "" }
 // has tells whether a trusted peer is a member.
 func (s *share) has(p peer.ID) bool { return !s.isNamed() || slices.Contains(s.Members, p) }
 
-// strategyOf returns the strategy for diverged timelines of a share: the stricter of the
-// share's and the node's.
-func (n *Node) strategyOf(sh *share) saga.Strategy { return max(n.strategy, sh.Strategy) }
-
-// originHere is the origin of what comes into a share by the hand of a person, or from
-// another share.
-func (n *Node) originHere(sh *share) blockstore.Origin {
-	return blockstore.Origin{Manual: n.strategyOf(sh) >= saga.StrategyManual}
+// strategyOf returns the strategy for diverged timelines of a share, as it is now: the
+// stricter of the share's and the node's.
+func (n *Node) strategyOf(sh *share) saga.Strategy {
+	if now := n.shares.current(sh); now != nil {
+		sh = now
+	}
+	return max(n.strategy, sh.Strategy)
 }
 
 func (r shareRecord) encode() ([]byte, error) { return json.Marshal(r) }

@@ -158,6 +158,9 @@ type ShareSettings struct {
 func (n *Node) SetShare(ctx context.Context, name string, set ShareSettings) (Share, error) {
 	turned := false
 	sh, err := n.shares.update(name, func(r *shareRecord) error {
+		if set == (ShareSettings{}) {
+			return fmt.Errorf("%w: neither a direction nor a strategy to set", ErrInput)
+		}
 		if set.Strategy != nil {
 			r.Strategy = *set.Strategy
 		}
@@ -174,6 +177,8 @@ func (n *Node) SetShare(ctx context.Context, name string, set ShareSettings) (Sh
 	if err != nil {
 		return Share{}, fmt.Errorf("node: share %s: set: %w", shorten(name), err)
 	}
+	n.offerAll(ctx) // what it left alone may come
+	n.liveOf(sh).opened()
 	n.log.Info("share set", "share", sh.Name, "direction", sh.Direction, "strategy", sh.Strategy)
 	return n.showShare(ctx, sh)
 }

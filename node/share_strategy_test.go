@@ -97,3 +97,58 @@ func TestShareStrategyByHand(t *testing.T) {
 	}
 	mustVerify(t, n)
 }
+
+// TestShareThatLeftAlone diverges a timeline that two shares list, of which one leaves it
+// alone: neither a sync nor the other share brings the branch into that. When it leaves
+// alone no more, what an earlier saga has brought without moving a head is taken up.
+func TestShareThatLeftAlone(t *testing.T) {
+	a, b := sharing(t, "family")
+	strategies := func(s saga.Strategy) {
+		t.Helper()
+		for _, n := range []*node.Node{a, b} {
+			if _, err := n.SetShare(t.Context(), "family", node.ShareSettings{Strategy: &s}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	heads := func(n *node.Node, share string) int {
+		t.Helper()
+		list, err := n.ShareTimelines(t.Context(), share)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%s lists %+v, %v", share, list, err)
+		}
+		return len(list[0].Heads)
+	}
+	tjp := createIn(t, a, "family", "note").Tjp
+	if _, err := a.AddToShare(t.Context(), "default", tjp, node.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	syncNow(t, a, b, node.SyncOptions{})
+	strategies(saga.StrategyAbort)
+	set(t, a, tjp, "by a")
+	set(t, b, tjp, "by b")
+	syncNow(t, a, b, node.SyncOptions{Share: "family"})
+	syncNow(t, a, b, node.SyncOptions{Share: "default"})
+	for _, n := range []*node.Node{a, b} {
+		if in, def := heads(n, "family"), heads(n, "default"); in != 1 || def != 2 {
+			t.Errorf("with abort: %d heads in family, %d in default", in, def)
+		}
+	}
+	strategies(saga.StrategyOptimistic)
+	for _, n := range []*node.Node{a, b} {
+		if in := heads(n, "family"); in != 2 {
+			t.Errorf("without abort: %d heads in family", in)
+		}
+	}
+	set(t, a, tjp, "after") // on the merge
+	syncNow(t, a, b, node.SyncOptions{Share: "default"})
+	for _, n := range []*node.Node{a, b} {
+		if in, def := heads(n, "family"), heads(n, "default"); in != 1 || def != 1 {
+			t.Errorf("in the end: %d heads in family, %d in default", in, def)
+		}
+		if tl, err := n.Latest(t.Context(), tjp); err != nil || tl.N == nil || *tl.N < 3 {
+			t.Errorf("latest %+v, %v", tl, err)
+		}
+		mustVerify(t, n)
+	}
+}

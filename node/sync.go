@@ -33,8 +33,8 @@ func (n *Node) Sync(ctx context.Context, addr string, progress func(SyncProgress
 // share, both ways.
 type SyncOptions struct {
 	Mode saga.Mode `json:"mode,omitzero"` // pull: only to this node; push: only to the other
-	// Strategy says what becomes of diverged timelines; if the other side's is
-	// or this node's is stricter, that rules.
+	// Strategy says what becomes of diverged timelines; if that of the share, of this node
+	// or of the other side is stricter, that rules.
 	Strategy saga.Strategy `json:"strategy,omitzero"`
 	// Share is the name of the share that the sync is about. Empty: all that the peer is
 	// a member of, one after the other, the default one first; with Timelines those of

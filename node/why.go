@@ -9,6 +9,7 @@ import (
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/timeline"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Why says what is missing of a timeline or kept out of it, and for what
@@ -183,8 +184,8 @@ func (n *Node) missing(ctx context.Context, addr, referrer ibgib.Addr) (Missing,
 	return m, err
 }
 
-// leftAlone returns, of the sagas on record with each peer, the newest in which a timeline
-// differed, if that has left it as it was.
+// leftAlone returns, of the sagas on record with each trusted peer about each share, the
+// newest in which a timeline differed, if that has left it as it was.
 func (n *Node) leftAlone(ctx context.Context, tjp ibgib.Addr) ([]LeftAlone, error) {
 	left := []LeftAlone{}
 	root, ok := tjp.Hash()
@@ -194,16 +195,22 @@ func (n *Node) leftAlone(ctx context.Context, tjp ibgib.Addr) ([]LeftAlone, erro
 	lists := func(record ibgib.IbGib, name string) bool {
 		return slices.ContainsFunc(listIn(record, name), func(v ibgib.Value) bool { return v.Str() == root.String() })
 	}
-	met := make(map[string]bool) // peers
+	type pair struct{ peer, share string }
+	met := make(map[pair]bool)
 	_, err := n.sagaRecords(ctx, func(r SagaRecord, g ibgib.IbGib) bool {
-		if met[r.Peer] || r.Error != nil || !lists(g, "differed") {
+		with := pair{r.Peer, r.Share}
+		if met[with] || r.Error != nil || !lists(g, "differed") {
 			return false
 		}
-		met[r.Peer] = true
-		if lists(g, "aborted") {
-			left = append(left, LeftAlone{Peer: r.Peer, SagaID: r.SagaID, Ended: r.Ended})
+		met[with] = true
+		p, err := peer.Decode(r.Peer)
+		if err != nil || !lists(g, "aborted") {
+			return false
 		}
-		return true
+		if _, trusted := n.trust.trusts(p); trusted {
+			left = append(left, LeftAlone{Peer: r.Peer, Share: r.Share, SagaID: r.SagaID, Ended: r.Ended})
+		}
+		return false
 	})
 	return left, err
 }

@@ -21,9 +21,9 @@ func conflictsCommand(c *cli) *cobra.Command {
 without knowing of each other. All branches are kept, and merged: every node
 computes the same latest from them, in which of two writes to one place the later
 one wins. That is no conflict. What cannot be merged is, and what is left to a
-person (sync.strategy in config.yaml, or on the other node, is manual): then the
-head with the greatest number is presented as the latest, or the one that a
-person has pinned on this node.`,
+person (sync.strategy in config.yaml, or that of the share, is manual, here or on
+the other node): then the head with the greatest number is presented as the latest,
+or the one that a person has pinned on this node.`,
 		Example: `  ibgib-node conflicts list
   ibgib-node conflicts show 'note^HASH'
   ibgib-node conflicts resolve 'note^HASH' --keep 'note^HASH.TJPGIB'`,

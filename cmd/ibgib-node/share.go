@@ -102,7 +102,9 @@ func shareSetCommand(c *cli) *cobra.Command {
 		Short: "Change settings of a share",
 		Long: `Changes which way a share goes, or what becomes of its timelines that have diverged.
 That holds for what comes from then on: what has been merged, or left to a person,
-stays so. A sync of the share that runs ends when its direction changes.`,
+stays so. A sync of the share that runs ends when its direction changes. Where
+sync.strategy in config.yaml is stricter, that rules, and is shown. A timeline that
+several shares list is merged where one of them merges it; changes of that go to all.`,
 		Example: `  ibgib-node share set family --strategy manual
   ibgib-node share set archive --direction send-only`,
 		Args: argsBetween(1, 1, "one NAME"),

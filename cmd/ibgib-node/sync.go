@@ -140,7 +140,7 @@ func notConverged(r node.SyncResult) error {
 	case r.Converged:
 		return nil
 	case len(r.Aborted) > 0:
-		return problems("%s changed on both sides and left as they were; --strategy optimistic or manual brings both branches to both", count(len(r.Aborted), "timeline"))
+		return problems("%s changed on both sides and left as they were; --strategy optimistic or manual brings both branches to both, where neither sync.strategy nor the share says abort", count(len(r.Aborted), "timeline"))
 	case refused > 0:
 		return problems("the two nodes did not come to the same state: %s refused", count(refused, "ibGib"))
 	}

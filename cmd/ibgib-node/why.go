@@ -135,8 +135,12 @@ func showWhy(w io.Writer, y node.Why) {
 		}
 	}
 	for _, left := range y.LeftAlone {
-		fmt.Fprintf(w, "left alone  %s has changed it too, and the strategy abort has left both as they were, at %s\n  a sync with the strategy manual or optimistic brings both branches to both\n",
-			printable(left.Peer), showTime(left.Ended))
+		in := ""
+		if left.Share != "" {
+			in = " in the share " + printable(left.Share)
+		}
+		fmt.Fprintf(w, "left alone  %s has changed it too%s, and the strategy abort has left both as they were, at %s\n  a sync brings both branches to both where neither it, nor sync.strategy in config.yaml, nor the share has that strategy\n",
+			printable(left.Peer), in, showTime(left.Ended))
 	}
 	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held)+len(y.LeftAlone) == 0 {
 		fmt.Fprintln(w, "nothing is missing, and nothing is kept out")
