@@ -37,7 +37,11 @@ func (st *Stage) applyBar(ctx context.Context, w *writer) error {
 			continue
 		}
 		for _, f := range heads {
-			if !slices.Contains(old.Heads, f.Addr) && len(st.rejected) < maxListed {
+			if slices.Contains(old.Heads, f.Addr) {
+				continue
+			}
+			st.s.tellRejected(st.share, RuleBarred)
+			if len(st.rejected) < maxListed {
 				st.rejected = append(st.rejected, timeline.Rejection{
 					Addr: f.Addr, Rule: RuleBarred, Version: timeline.RulesVersion, Detail: st.barredWhy,
 				})

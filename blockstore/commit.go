@@ -139,6 +139,7 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 		return res, err
 	}
 	var inline []decided
+	var done Counts
 	staged := 0
 	err = st.eachCandidate(w, func(root ibgib.Hash, list []ibgib.Addr) error {
 		if err := ctx.Err(); err != nil {
@@ -151,8 +152,13 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 		if !d.still {
 			res.Moved++
 		}
-		if merge != nil && len(res.Merges) < maxListed {
-			res.Merges = append(res.Merges, *merge)
+		if merge != nil {
+			done.Merges++
+			done.Overridden += uint64(len(merge.Overridden))
+			done.Skipped += uint64(len(merge.Skipped))
+			if len(res.Merges) < maxListed {
+				res.Merges = append(res.Merges, *merge)
+			}
 		}
 		if len(d.entry.Heads) > 1 && len(res.Diverged) < maxListed {
 			res.Diverged = append(res.Diverged, d.entry)
@@ -180,6 +186,8 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	if err != nil {
 		return res, err
 	}
+	done.Moved = uint64(res.Moved)
+	st.s.counts.committed(st.share, done)
 	if res.Moved > 0 {
 		st.s.watches.moved(st.share)
 	}

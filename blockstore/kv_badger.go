@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -36,7 +37,8 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 
 // badgerKV is the engine on disk.
 type badgerKV struct {
-	db *badger.DB
+	db     *badger.DB
+	writes atomic.Uint64
 }
 
 func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
@@ -122,6 +124,7 @@ func (k *badgerKV) write(b *batch) error {
 		}
 	}
 	err := txn.Commit()
+	k.writes.Add(1)
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}

@@ -111,6 +111,7 @@ func (st *Stage) resolvePins(w *writer) error {
 		}
 		if most := st.s.maxPins; peer != 0 && most >= 0 && st.s.pinned[peer]+len(st.stones) >= most {
 			st.rejects = true
+			st.s.tellRejected(st.share, RuleManyPins)
 			if len(st.rejected) < maxListed {
 				st.rejected = append(st.rejected, timeline.Rejection{
 					Addr: m.addr, Rule: RuleManyPins, Version: timeline.RulesVersion,

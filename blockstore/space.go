@@ -17,11 +17,13 @@ const (
 	spaceInterval = time.Second
 )
 
-// space watches the free space of the disk. Store.mu guards it.
+// space watches the free space of the disk.
 type space struct {
-	floor   int64
-	free    func() (bytes int64, err error) // nil: nobody knows
-	written int                             // since the last look
+	floor int64                           // never changes, nor does free
+	free  func() (bytes int64, err error) // nil: nobody knows
+
+	// Store.mu guards these.
+	written int // since the last look
 	looked  time.Time
 }
 
@@ -38,10 +40,8 @@ func newSpace(dir string, floor int64) space {
 
 // DiskSpace returns how many bytes of the disk are free and how many of them the
 // store leaves free; known is false in memory and where the system cannot be
-// asked.
+// asked. It does not wait for writers.
 func (s *Store) DiskSpace() (free, floor int64, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.space.free == nil {
 		return 0, 0, false
 	}

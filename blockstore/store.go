@@ -28,6 +28,9 @@ type Options struct {
 	Logger *slog.Logger     // where Badger's log goes; nil: nowhere
 	Now    func() time.Time // clock for arrival times; nil: time.Now
 	Admit  AdmitFunc        // special timelines; nil: they are kept out of the index
+	// Rejected, if not nil, is called with the rule for each frame, or stone, that is kept out
+	// of the index of a share, again when that is decided again. It must not call the store.
+	Rejected func(rule string)
 	// Strategy is for timelines with several heads, in every share. If it is another
 	// one than before, what had diverged is merged by the next RetryMerges.
 	Strategy Strategy
@@ -69,8 +72,10 @@ type Store struct {
 
 	strategy Strategy
 
-	watches watches
-	mixed   atomic.Bool // blocks of several shares lie side by side
+	watches  watches
+	counts   counts
+	rejected func(rule string) // Options.Rejected
+	mixed    atomic.Bool       // blocks of several shares lie side by side
 
 	// gate is held exclusively while a decided commit is applied, so that no
 	// snapshot shows half of it.
@@ -174,6 +179,7 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		budget:    opts.PeerBudget,
 		expiry:    opts.Expiry,
 		admit:     opts.Admit,
+		rejected:  opts.Rejected,
 		peers:     make(map[string]uint32),
 		open:      make(map[uint64]*Stage),
 		aside:     make(map[uint64]bool),

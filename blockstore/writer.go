@@ -324,6 +324,7 @@ func (w *writer) add(g ibgib.IbGib, seq func() uint64, peer uint32, at time.Time
 		w.cur.setMember(h, m)
 	} else {
 		w.cur.add(h, m, g)
+		w.s.counts.took(w.share, g.Size())
 	}
 	w.s.inhabit(w.share)
 	if w.absent != nil {
@@ -424,6 +425,7 @@ func (w *writer) admit(g ibgib.IbGib, m *member) error {
 	switch {
 	case rejected != nil:
 		w.put(shareKey(prefixRejected, w.share, g.Hash()), encodeRejection(*rejected))
+		w.s.tellRejected(w.share, rejected.Rule)
 		return nil
 	case err != nil:
 		return err

@@ -294,7 +294,7 @@ type KadState struct {
 
 // State returns how the Kad is doing.
 func (k *Kad) State() KadState {
-	s := KadState{Mode: ModeClient, Public: k.opts.Public, Peers: k.dht.RoutingTable().Size(), Records: len(k.records.all()), Dropped: k.records.dropped()}
+	s := KadState{Mode: ModeClient, Public: k.opts.Public, Peers: k.dht.RoutingTable().Size(), Records: k.records.count(), Dropped: k.records.dropped()}
 	if slices.Contains(k.host.Mux().Protocols(), k.protocol) {
 		s.Mode = ModeServer
 	}

@@ -91,6 +91,19 @@ func (r *records) all() []Record {
 	return slices.DeleteFunc(r.under(""), func(x Record) bool { return strings.HasPrefix(x.Key, addrsNamespace) })
 }
 
+// count returns how many all returns.
+func (r *records) count() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sorted.Ascend(func(x *kept) bool {
+		if !strings.HasPrefix(x.Key, addrsNamespace) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
 // under returns those whose key begins with prefix.
 func (r *records) under(prefix string) []Record {
 	r.mu.Lock()

@@ -106,6 +106,9 @@ func TestRecordsAreShared(t *testing.T) {
 	if four > 2*six || six > 2*four {
 		t.Errorf("the networks of the strangers have %d and %d bytes, want the same, about", four, six)
 	}
+	if got := len(r.all()); r.count() != got {
+		t.Errorf("counted %d records, there are %d", r.count(), got)
+	}
 	for _, x := range r.all() {
 		if err := r.Delete(t.Context(), datastore.RawKey(x.Key)); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -78,6 +79,8 @@ type FetchService struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
+	served, refused, blocks, bytes atomic.Uint64
+
 	mu      sync.Mutex
 	closed  bool
 	streams map[network.Stream]fetchPlace
@@ -123,6 +126,23 @@ func (s *FetchService) Close() error {
 	return nil
 }
 
+// FetchCounts are what a FetchService has done since it was made.
+type FetchCounts struct {
+	Served, Refused uint64 // streams; refused, since there were too many
+	IbGibs, Bytes   uint64 // that were sent
+}
+
+// Counts returns what the service has done.
+func (s *FetchService) Counts() FetchCounts {
+	return FetchCounts{s.served.Load(), s.refused.Load(), s.blocks.Load(), s.bytes.Load()}
+}
+
+// sent counts blocks that have been sent.
+func (s *FetchService) sent(blocks, bytes int) {
+	s.blocks.Add(uint64(blocks))
+	s.bytes.Add(uint64(bytes))
+}
+
 // Serves tells whether a peer is being answered.
 func (s *FetchService) Serves(p peer.ID) bool {
 	s.mu.Lock()
@@ -139,11 +159,13 @@ func (s *FetchService) serve(ctx context.Context, stream network.Stream) {
 	p := stream.Conn().RemotePeer()
 	place := fetchPlace{!s.handlers.Trusts(p), Origin(stream.Conn().RemoteMultiaddr())}
 	if !s.enter(stream, place) {
+		s.refused.Add(1)
 		s.opts.Logger.Debug("fetch refused: too many", "peer", p)
 		_ = stream.ResetWithError(network.StreamRateLimited)
 		return
 	}
 	defer s.leave(stream)
+	s.served.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, maxFetchTime)
 	defer cancel()
 	conn := newConn(stream, s.opts)
@@ -262,7 +284,9 @@ func (s *FetchService) answer(ctx context.Context, conn *Conn, valve *valve, clo
 	if err := charge(ctx, conn, valve, bytes); err != nil {
 		return err
 	}
-	_, err = conn.Send(ctx, m)
+	if _, err = conn.Send(ctx, m); err == nil {
+		s.sent(len(blocks), bytes)
+	}
 	return err
 }
 
@@ -292,5 +316,6 @@ func (s *FetchService) sendChunks(ctx context.Context, conn *Conn, valve *valve,
 		at += len(piece)
 		m = new(Fetched)
 	}
+	s.sent(1, len(stored))
 	return nil
 }

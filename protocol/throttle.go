@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -33,12 +34,33 @@ type Rates struct {
 type Throttle struct {
 	exempt func(remote ma.Multiaddr) bool
 
+	sent, received waits
+
 	mu    sync.Mutex
 	rates Rates
 	all   flow
 	peers map[string]*peerFlow // by peer id, or whatever else join is given
 	tidy  int                  // of peers: then those that have had their pause are removed
 }
+
+// Waits counts how often something has waited, and for how long in all.
+type Waits struct {
+	Count uint64
+	Time  time.Duration
+}
+
+type waits struct{ count, nanoseconds atomic.Uint64 }
+
+func (w *waits) add(d time.Duration) {
+	w.count.Add(1)
+	w.nanoseconds.Add(uint64(d))
+}
+
+func (w *waits) get() Waits { return Waits{w.count.Load(), time.Duration(w.nanoseconds.Load())} }
+
+// Waits returns what messages have waited for since the Throttle was made: those to be
+// sent, and those to be received.
+func (t *Throttle) Waits() (sent, received Waits) { return t.sent.get(), t.received.get() }
 
 // minTidy is how many peers are remembered before it is looked for which need not be.
 const minTidy = 64
@@ -150,17 +172,17 @@ func (v *valve) close() {
 // return early when ctx or stop ends; the reads and writes that follow see that.
 func (v *valve) up(ctx context.Context, stop <-chan struct{}, n int) {
 	if v != nil {
-		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.up }))
+		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.up }), &v.throttle.sent)
 	}
 }
 
 func (v *valve) down(ctx context.Context, stop <-chan struct{}, n int) {
 	if v != nil {
-		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.down }))
+		wait(ctx, stop, n, v.limiters(func(f *flow) *rate.Limiter { return f.down }), &v.throttle.received)
 	}
 }
 
-func wait(ctx context.Context, stop <-chan struct{}, n int, limiters []*rate.Limiter) {
+func wait(ctx context.Context, stop <-chan struct{}, n int, limiters []*rate.Limiter, waits *waits) {
 	now := time.Now()
 	var taken []*rate.Reservation
 	var delay time.Duration
@@ -172,6 +194,7 @@ func wait(ctx context.Context, stop <-chan struct{}, n int, limiters []*rate.Lim
 	if delay == 0 || n <= unthrottled {
 		return
 	}
+	defer func() { waits.add(time.Since(now)) }()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

@@ -69,6 +69,21 @@ func TestThrottle(t *testing.T) {
 		th.SetRates(Rates{})
 		near(t, spend(t.Context(), v, message, 100*mib), 0)
 	})
+	run("counted", func(t *testing.T) {
+		th := NewThrottle(Rates{Upload: mib, Download: mib}, nil)
+		v := th.join("a")
+		v.up(t.Context(), nil, MaxMessage) // goes at once
+		v.up(t.Context(), nil, unthrottled)
+		if sent, received := th.Waits(); sent.Count+received.Count != 0 {
+			t.Errorf("waits %v and %v where nothing had to wait", sent, received)
+		}
+		spend(t.Context(), v, message, 3*mib)
+		sent, received := th.Waits()
+		near(t, sent.Time, 3*time.Second)
+		if sent.Count != 3*mib/message || received.Count != 0 {
+			t.Errorf("waits %v and %v, want %d and none", sent, received, 3*mib/message)
+		}
+	})
 	run("stopped", func(t *testing.T) {
 		v := NewThrottle(Rates{Upload: MinThrottle}, nil).join("a")
 		spend(t.Context(), v, MaxMessage, MaxMessage)
