@@ -67,6 +67,7 @@ type FetchSource struct {
 // Nodes that are named are asked even if this one is not started.
 func (n *Node) Fetch(ctx context.Context, addr ibgib.Addr, o FetchOptions, progress func(FetchProgress)) (FetchResult, error) {
 	res, err := n.fetch(ctx, addr, o, progress)
+	n.metrics.Fetched(res.IbGibs, res.Bytes, err)
 	if err != nil {
 		return res, fmt.Errorf("node: fetch %s: %w", addr, err)
 	}

@@ -295,6 +295,9 @@ func (f *fetcher) put(ctx context.Context, s *fetchSource, stage *blockstore.Sta
 		}
 		return err
 	}
+	for _, refused := range res.Refused {
+		f.n.metrics.Refused(string(refused.Rule))
+	}
 	if len(res.Refused) > 0 {
 		f.fatal = res.Refused[0]
 		return f.fatal

@@ -18,7 +18,9 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/ibgib/ibgib-node/dht"
 	"github.com/ibgib/ibgib-node/node/internal/datadir"
+	"github.com/ibgib/ibgib-node/node/internal/metrics"
 )
 
 // userAgent is what identify tells other peers; without a version, which would
@@ -37,10 +39,10 @@ var defaultListen = []string{
 // newHost makes a libp2p host that does not listen yet. It has TCP and QUIC, and what
 // the addresses of listen need besides. What it has to do with relays and with a NAT is
 // for reach to say, nothing if that is zero; at which addresses it dials strangers, for dials. Connections of strangers for which isServed
-// says so are left open longer.
-func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, dials *dialRule, isServed func(peer.ID) bool) (host.Host, error) {
+// says so are left open longer. What it costs is counted by counters.
+func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, dials *dialRule, isServed func(peer.ID) bool, counters *metrics.Set) (host.Host, error) {
 	s := newStrangers(t, limits, reach.Role, dials, isServed)
-	resources, conns, err := limits.managers()
+	resources, conns, err := limits.managers(counters.Resources())
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
@@ -61,6 +63,7 @@ func newHost(id peerKey, t *trust, limits Limits, reach reach, listen []string, 
 		libp2p.ConnectionManager(conns),
 		libp2p.NoListenAddrs,
 		libp2p.DisableMetrics(),
+		libp2p.BandwidthReporter(counters.Traffic(dht.KadProtocols())),
 	})...)
 	if err != nil {
 		return nil, fmt.Errorf("host: %w", errors.Join(err, peers.Close(), conns.Close(), resources.Close()))

@@ -214,6 +214,7 @@ func (i *importer) store(ctx context.Context, w *window) error {
 }
 
 func (i *importer) refuse(at form.Item, r *ibgib.Refusal) {
+	i.n.metrics.Refused(string(r.Rule))
 	refused := Refused{Line: at.Line, Item: at.Number, Addr: r.Addr, Rule: string(r.Rule), Detail: r.Detail}
 	if len(i.result.Refused) < maxListed {
 		i.result.Refused = append(i.result.Refused, refused)

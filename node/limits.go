@@ -131,8 +131,9 @@ func (x *networks) current() (dht.Subnets, error) {
 	return x.subnets, nil
 }
 
-// managers make what enforces the limits in a host, which closes both.
-func (l Limits) managers() (network.ResourceManager, connmgr.ConnManager, error) {
+// managers make what enforces the limits in a host, which closes both, and tells of what
+// they did not allow.
+func (l Limits) managers(tell rcmgr.MetricsReporter) (network.ResourceManager, connmgr.ConnManager, error) {
 	conns := rcmgr.LimitVal(l.Connections + l.Connections/2)
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
@@ -150,7 +151,7 @@ func (l Limits) managers() (network.ResourceManager, connmgr.ConnManager, error)
 			Memory: rcmgr.LimitVal64(l.Memory),
 		},
 	}.Build(scaling.Scale(l.Memory, int(conns)))
-	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled())
+	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), rcmgr.WithMetricsDisabled(), rcmgr.WithMetrics(tell))
 	if err != nil {
 		return nil, nil, fmt.Errorf("resource manager: %w", err)
 	}

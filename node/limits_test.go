@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/ibgib/ibgib-node/node/internal/metrics"
 	"github.com/ibgib/ibgib-node/protocol"
 )
 
@@ -33,7 +34,7 @@ func limitedHost(t *testing.T, limits Limits, trusted ...peer.ID) host.Host {
 	if limits, err = limits.withDefaults(RoleNode); err != nil {
 		t.Fatal(err)
 	}
-	h, err := newHost(id, list, limits, reach{}, nil, newDialRule(), nobody)
+	h, err := newHost(id, list, limits, reach{}, nil, newDialRule(), nobody, metrics.New())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/ibgib/ibgib-node/ibgib"
+	"github.com/ibgib/ibgib-node/node/internal/metrics"
 	"github.com/ibgib/ibgib-node/node/internal/scheduler"
 	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
@@ -146,6 +147,7 @@ func (l *live) notice(ctx context.Context, p peer.ID, notice *protocol.Notice) {
 		l.n.log.Debug("notice not taken", "peer", p, "error", err)
 		return
 	}
+	l.n.metrics.Notice(metrics.Received)
 	l.n.log.Debug("notice", "peer", p, "timelines", len(notice.Timelines), "lacking", len(lacking))
 	l.tell(scheduler.Noticed{Peer: named(p), Lacking: lacking, Same: same})
 }
@@ -192,5 +194,9 @@ func (l *live) send(ctx context.Context, a scheduler.Notify) (left []ibgib.Hash,
 	if _, err := l.n.prove(ctx, l.host, peer.AddrInfo{ID: p}); err != nil {
 		return nil, err
 	}
-	return left, protocol.Notify(ctx, l.host, p, n, l.n.wire)
+	err = protocol.Notify(ctx, l.host, p, n, l.n.wire)
+	if err == nil {
+		l.n.metrics.Notice(metrics.Sent)
+	}
+	return left, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/ibgib/ibgib-node/node/internal/comparison"
 	"github.com/ibgib/ibgib-node/node/internal/datadir"
 	"github.com/ibgib/ibgib-node/node/internal/identity"
+	"github.com/ibgib/ibgib-node/node/internal/metrics"
 	"github.com/ibgib/ibgib-node/protocol"
 	"github.com/ibgib/ibgib-node/saga"
 )
@@ -96,6 +97,8 @@ type Node struct {
 	introducers wakeup
 
 	records atomic.Uint64 // of sagas, stored since Open
+	metrics *metrics.Set
+	census  census
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -166,8 +169,9 @@ func open(cfg Config) (*Node, error) {
 	}
 	// The store's lock guards the other files too.
 	book := identity.NewBook(dir.Keystones())
+	counters := metrics.New()
 	store, err := blockstore.Open(dir.Store(), blockstore.Options{
-		Logger: log, PeerBudget: limits.PeerDisk, Strategy: presented(cfg.Strategy), Admit: book.Admit,
+		Logger: log, PeerBudget: limits.PeerDisk, Strategy: presented(cfg.Strategy), Admit: book.Admit, Rejected: counters.Rejected,
 	})
 	if err != nil {
 		return nil, err
@@ -175,7 +179,7 @@ func open(cfg Config) (*Node, error) {
 	n := &Node{
 		dir: dir, listen: cfg.Listen, mesh: mesh, reach: reach, limits: limits, auto: auto, strategy: cfg.Strategy, log: log, now: time.Now,
 		idle: saga.DefaultIdleTimeout,
-		book: book, store: store, view: store.View(blockstore.DefaultShare), events: &events{now: time.Now},
+		book: book, store: store, view: store.View(blockstore.DefaultShare), events: &events{now: time.Now}, metrics: counters,
 	}
 	n.dials = &dialRule{networks: &n.networks, isSeed: reach.isSeed}
 	n.limitLAN.Store(limits.LimitLAN)
@@ -276,7 +280,7 @@ func (n *Node) start(ctx context.Context) error {
 		}
 		n.introduced(p, nil)
 	}
-	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.dials, n.isShown)
+	h, err := newHost(n.id, n.trust, n.limits, n.reach, n.listen, n.dials, n.isShown, n.metrics)
 	if err != nil {
 		return err
 	}

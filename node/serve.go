@@ -18,7 +18,9 @@ import (
 // serve takes part, as the responder, in a saga that a trusted peer began. It
 // is Saga of protocol.Handlers: ctx ends when the node closes.
 func (n *Node) serve(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) {
-	if err := n.respond(ctx, p, open, conn); err != nil {
+	result, err := n.respond(ctx, p, open, conn)
+	n.metrics.SagaEnded(saga.Responder, result, err)
+	if err != nil {
 		n.log.Log(ctx, levelOf(err), "sync failed", "peer", p, "saga", open.ID, "role", saga.Responder, "about", about(len(open.Roots)), "error", err)
 	}
 }
@@ -39,12 +41,11 @@ func levelOf(err error) slog.Level {
 	}
 }
 
-func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) error {
-	var result saga.Result
+func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn saga.Conn) (result saga.Result, err error) {
 	var run context.Context
 	// Nothing is said of shares, and nothing begins, before the peer has proved itself.
 	var sh *share
-	_, err := n.proved(ctx, p)
+	_, err = n.proved(ctx, p)
 	if err == nil {
 		sh, err = n.shares.opened(p, open.Shares)
 	}
@@ -73,10 +74,9 @@ func (n *Node) respond(ctx context.Context, p peer.ID, open *saga.Init, conn sag
 			refusal.ID = open.ID
 			_, _ = conn.Send(ctx, refusal) // who is gone needs no answer
 		}
-		return err
+		return result, err
 	}
-	result, err = n.runSaga(run, p, sh, with, open.Roots, saga.Config{Role: saga.Responder, Conn: conn, Mode: sh.Direction.mode(saga.Responder)}, nil)
-	return err
+	return n.runSaga(run, p, sh, with, open.Roots, saga.Config{Role: saga.Responder, Conn: conn, Mode: sh.Direction.mode(saga.Responder)}, nil)
 }
 
 // ignoreNotice takes notices for a node that syncs only when it is asked to.
@@ -109,12 +109,15 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 			func(merges []blockstore.Merge) { n.tellMerges(ctx, merges) },
 			func() []ibgib.Hash { return n.follows.barred(with.primary) })
 	}
-	told, pace := n.tellSaga(p, sh, cfg.Role, len(roots)), newPace(n.now)
+	told, pace, meter := n.tellSaga(p, sh, cfg.Role, len(roots)), newPace(n.now), n.metrics.Meter()
 	defer func() {
+		meter.Moved(result.Sent, result.Received)
+		n.countSaga(cfg.Role, n.now().Sub(began), result)
 		n.lastSyncs.note(p, sh.label(), n.now(), result, err)
 		told.end(result, err)
 	}()
 	cfg.Progress = func(s saga.Progress) {
+		meter.Moved(s.Sent, s.Received)
 		p := pace.progress(s)
 		told.progress(p)
 		if progress != nil {
@@ -152,6 +155,15 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 		n.log.Warn("saga record not stored", "saga", result.SagaID, "error", err)
 	}
 	return result, nil
+}
+
+// countSaga counts a saga that has run, but for how it ended.
+func (n *Node) countSaga(role saga.Role, took time.Duration, r saga.Result) {
+	n.metrics.SagaTook(role, took)
+	n.metrics.Wire(r.Wire)
+	for _, refused := range r.Refusals {
+		n.metrics.Refused(string(refused.Rule))
+	}
 }
 
 // about says what a saga is about.

@@ -26,22 +26,8 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		}
 		s.IbGibs++
 	}
-	for e, err := range n.entries(ctx) {
-		switch {
-		case err != nil:
-			return s, err
-		case e.Stone:
-			s.Stones++
-			continue
-		case len(e.Heads) > 1 && !e.Merged:
-			s.Conflicts++
-		}
-		s.Timelines++
-	}
-	for _, sh := range n.shares.all() {
-		if err := s.count(ctx, sh.view); err != nil {
-			return s, err
-		}
+	if err := s.countIndex(ctx, n); err != nil {
+		return s, err
 	}
 	s.Shares = len(n.shares.list())
 	for e, err := range n.store.View(blockstore.LocalArea).Entries(ctx) {
@@ -69,6 +55,28 @@ func (n *Node) stats(ctx context.Context) (s Stats, err error) {
 		return nil // a file may go away meanwhile
 	})
 	return s, err
+}
+
+// countIndex counts what the index of all shares has.
+func (s *Stats) countIndex(ctx context.Context, n *Node) error {
+	for e, err := range n.entries(ctx) {
+		switch {
+		case err != nil:
+			return err
+		case e.Stone:
+			s.Stones++
+			continue
+		case len(e.Heads) > 1 && !e.Merged:
+			s.Conflicts++
+		}
+		s.Timelines++
+	}
+	for _, sh := range n.shares.all() {
+		if err := s.count(ctx, sh.view); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // count adds what is pinned, awaited and kept out in one share.

@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/ibgib/ibgib-node/node/internal/metrics"
 )
 
 // TestIdleStrangersAreBounded lets more strangers connect, and stay, than there
@@ -26,7 +28,7 @@ func TestIdleStrangersAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil, newDialRule(), nobody)
+	server, err := newHost(id, list, Limits{Connections: defaultConnections, Memory: defaultMemory}, reach{}, nil, newDialRule(), nobody, metrics.New())
 	if err != nil {
 		t.Fatal(err)
 	}

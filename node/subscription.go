@@ -258,6 +258,7 @@ func (s *Subscription) put(e Event) {
 	select {
 	case s.queue <- e:
 	default:
+		s.n.metrics.Missed()
 		s.mu.Lock()
 		s.missed++
 		s.mu.Unlock()
@@ -311,4 +312,11 @@ func (x *events) close() {
 	for _, s := range list {
 		s.Close()
 	}
+}
+
+// count returns how many subscriptions there are.
+func (x *events) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.list)
 }

@@ -254,8 +254,9 @@ func (n *Node) initiate(ctx context.Context, to peer.AddrInfo, sh *share, opts S
 	result, err := n.openSaga(ctx, to, sh, roots, run)
 	if lostProof(err) {
 		n.sessions.lost(to.ID)
-		return n.openSaga(ctx, to, sh, roots, run)
+		result, err = n.openSaga(ctx, to, sh, roots, run)
 	}
+	n.metrics.SagaEnded(saga.Initiator, result, err)
 	return result, err
 }
 
@@ -319,7 +320,7 @@ func (n *Node) dialer() (h host.Host, release func(), err error) {
 	if n.host != nil {
 		return n.host, func() {}, nil
 	}
-	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen, n.dials, n.isShown)
+	h, err = newHost(n.id, n.trust, n.limits, reach{}, n.listen, n.dials, n.isShown, n.metrics)
 	if err != nil {
 		return nil, nil, err
 	}

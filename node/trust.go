@@ -182,6 +182,18 @@ func (t *trust) note(p peer.ID, e encounter) {
 	}
 }
 
+// counts returns how many peers are trusted, and how many strangers have asked.
+func (t *trust) counts() (trusted, pending int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, s := range t.pending.strangers {
+		if _, ok := t.trusted[p]; !ok && s.asked > 0 {
+			pending++
+		}
+	}
+	return len(t.trusted), pending
+}
+
 // has tells whether a peer is trusted.
 func (t *trust) has(p peer.ID) bool {
 	_, ok := t.trusts(p)

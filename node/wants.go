@@ -108,6 +108,13 @@ func (n *Node) Wants() []Want {
 	return n.wants.sorted()
 }
 
+// count returns how many there are.
+func (w *wants) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.list)
+}
+
 // sorted returns the list, with w.mu held.
 func (w *wants) sorted() []Want {
 	list := make([]Want, 0, len(w.list))
