@@ -56,6 +56,7 @@ func (h *handler) endpoints() map[string]func(*reply, *http.Request) {
 		"GET /stats":   h.getStats,
 		"GET /status":  h.getStatus,
 		"GET /doctor":  h.getDoctor,
+		"GET /metrics": h.getMetrics,
 		"GET /why":     h.getWhy,
 		"GET /wants":   h.getWants,
 

@@ -38,6 +38,7 @@ type handler struct {
 	// stopping is closed when streams without an end are to end; nil: never.
 	stopping  <-chan struct{}
 	heartbeat time.Duration // of such streams
+	counters  *counters
 }
 
 // Handler serves the control API of n without any check of who asks; Serve
@@ -45,7 +46,7 @@ type handler struct {
 func Handler(n *node.Node, o Options) http.Handler { return newHandler(n, o, nil).mux() }
 
 func newHandler(n *node.Node, o Options, stopping <-chan struct{}) *handler {
-	h := &handler{n: n, version: o.Version, log: o.Log, stopping: stopping, heartbeat: heartbeat}
+	h := &handler{n: n, version: o.Version, log: o.Log, stopping: stopping, heartbeat: heartbeat, counters: newCounters(o.Version)}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -67,6 +68,9 @@ func (h *handler) mux() http.Handler {
 			newReply(w, h.log).wrongMethod(r, allowed...)
 		})
 	}
+	// Where a scraper looks that was not told another path.
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) { h.getMetrics(newReply(w, h.log), r) })
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) { newReply(w, h.log).wrongMethod(r, http.MethodGet) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		e := &Error{Code: CodeNoEndpoint, Message: fmt.Sprintf("there is no endpoint %s; GET %s/openapi.yaml tells which there are", r.URL.Path, prefix)}
 		newReply(w, h.log).fail(e)

@@ -108,6 +108,7 @@ var wire = map[string]spoken{
 	"GET /stats":   value[node.Stats](),
 	"GET /status":  value[node.Status](),
 	"GET /doctor":  value[node.Diagnosis](),
+	"GET /metrics": {},
 	"GET /why":     value[node.Why](),
 	"GET /wants":   value[[]node.Wanted](),
 

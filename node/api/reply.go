@@ -59,8 +59,11 @@ func (r *reply) value(v any) {
 }
 
 // raw answers with JSON text.
-func (r *reply) raw(text []byte) {
-	r.w.Header().Set("Content-Type", "application/json")
+func (r *reply) raw(text []byte) { r.text("application/json", text) }
+
+// text answers with text of any kind.
+func (r *reply) text(mediaType string, text []byte) {
+	r.w.Header().Set("Content-Type", mediaType)
 	r.send(text)
 	r.end()
 }

@@ -71,8 +71,9 @@ func serve(n *node.Node, o Options) (*Server, error) {
 		host = ""
 	}
 	stopping := make(chan struct{})
+	h := newHandler(n, o, stopping)
 	s.http = &http.Server{
-		Handler:           s.counted(guard(newHandler(n, o, stopping).mux(), host, token, o.Log)),
+		Handler:           s.counted(h.counters.count(guard(h.mux(), host, token, o.Log))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    256 << 10,
