@@ -17,6 +17,9 @@ const (
 	Responder
 )
 
+// MarshalText writes the name.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // String returns the role in lower case.
 func (r Role) String() string {
 	switch r {

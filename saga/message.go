@@ -15,6 +15,9 @@ type ID [32]byte
 // String returns the 64 lower-case hex digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
+// MarshalText writes the digits, in logs too.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // ParseID reads what String writes.
 func ParseID(s string) (ID, error) {
 	var id ID

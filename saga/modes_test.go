@@ -2,9 +2,11 @@ package saga_test
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -132,6 +134,9 @@ func TestAbort(t *testing.T) {
 				!slices.Equal(r.PeerAborted, []ibgib.Hash{rootOf(shared)}) {
 				t.Errorf("round %d: %+v", round, r)
 			}
+		}
+		if ra.PeerStrategy != saga.StrategyOptimistic || rb.PeerStrategy != saga.StrategyAbort {
+			t.Errorf("round %d: strategies of the other side are %s and %s", round, ra.PeerStrategy, rb.PeerStrategy)
 		}
 		if ha, hb := a.headsOf(rootOf(shared)), b.headsOf(rootOf(shared)); !slices.Equal(ha, []ibgib.Hash{onA.Hash()}) || !slices.Equal(hb, []ibgib.Hash{onB.Hash()}) {
 			t.Errorf("round %d: the diverged timeline was touched: %v, %v", round, ha, hb)
@@ -295,4 +300,13 @@ func find(entries []timeline.Entry, root ibgib.Hash) timeline.Entry {
 		}
 	}
 	return timeline.Entry{Root: root}
+}
+
+// Names stand in JSON, that of a log for example, as they do in text.
+func TestNamesInJSON(t *testing.T) {
+	text, err := json.Marshal([]any{saga.ID{0xAB}, saga.Responder, saga.ModePull, saga.StrategyAbort})
+	want := `["ab` + strings.Repeat("0", 62) + `","responder","pull","abort"]`
+	if err != nil || string(text) != want {
+		t.Errorf("%s, %v, want %s", text, err, want)
+	}
 }

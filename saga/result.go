@@ -13,6 +13,8 @@ type Result struct {
 
 	Mode     Mode
 	Strategy Strategy // the stricter of both sides'
+	// PeerStrategy is that of the other side; optimistic as long as it is not known.
+	PeerStrategy Strategy
 
 	// Converged says that both sides have committed and agree on the heads of
 	// every timeline that differed; in a saga that goes one way, that the
@@ -33,6 +35,11 @@ type Result struct {
 	Wire      Wire
 
 	Conflicts []Conflict // diverged timelines, by root
+	// PeerConflicts are those that have diverged on the other side, ascending.
+	PeerConflicts []ibgib.Hash
+	// Overridden counts the writes that the merges of this side's commit have overridden,
+	// Skipped the changes that no longer fit; see timeline.Merged.
+	Overridden, Skipped int
 	// PeerAborted are the timelines that the other side has left as they were
 	// because they have diverged, ascending.
 	PeerAborted []ibgib.Hash
@@ -110,9 +117,14 @@ type Progress struct {
 // transcript, which does not fail for names that are valid UTF-8.
 func (m *Machine) Result() (Result, error) {
 	r := Result{
-		SagaID:    m.id,
-		Mode:      m.talk.mode,
-		Strategy:  m.talk.strategy,
+		SagaID:   m.id,
+		Mode:     m.talk.mode,
+		Strategy: m.talk.strategy,
+
+		PeerStrategy: m.talk.peerStrategy,
+		Overridden:   m.end.committed.Overridden,
+		Skipped:      m.end.committed.Skipped,
+
 		Converged: m.Done() && m.converged(),
 		Equal:     m.Done() && m.talk.equal,
 		Committed: m.talk.equal || m.end.decided,
@@ -141,6 +153,7 @@ func (m *Machine) Result() (Result, error) {
 	}
 	if m.end.peer != nil {
 		r.PeerRefused = m.end.peer.Refused
+		r.PeerConflicts = m.end.peer.Conflicts
 		r.PeerAborted = m.end.peer.Aborted
 		r.PeerRefusals = m.end.peer.Refusals
 	}

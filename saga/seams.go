@@ -109,4 +109,7 @@ type Committed struct {
 	Refused []timeline.Rejection // frames kept out by a rule
 	Seq     uint64               // change log sequence after the commit
 	Epoch   [16]byte             // of the store
+	// Overridden counts the writes that merges of this commit have overridden, Skipped the
+	// changes that they have left out.
+	Overridden, Skipped int
 }

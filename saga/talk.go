@@ -10,6 +10,7 @@ type talk struct {
 	lastAckReceived        bool
 	equal                  bool
 	strategy               Strategy // the stricter of both
+	peerStrategy           Strategy
 	mode                   Mode
 	asked                  Mode     // responder: of the Init
 	features               []string // of the other side
@@ -89,6 +90,7 @@ func (m *Machine) receiveInit(init *Init) *Error {
 	}
 	m.setScope(init.Roots)
 	m.talk.features = init.Features
+	m.talk.peerStrategy = init.Strategy
 	m.talk.strategy = max(m.talk.strategy, init.Strategy)
 	if err := supported(m.id, init.Mode, m.talk.strategy); err != nil {
 		return err
@@ -139,6 +141,7 @@ func (m *Machine) receiveAck(ack *Ack) *Error {
 		return nil
 	}
 	if m.know.acks == 0 {
+		m.talk.peerStrategy = ack.Strategy
 		m.talk.strategy = max(m.talk.strategy, ack.Strategy)
 		if err := supported(m.id, m.talk.mode, m.talk.strategy); err != nil {
 			return err
