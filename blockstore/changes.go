@@ -134,8 +134,9 @@ func peerOf(snap snapshot, number uint32, names map[uint32]string) (string, erro
 	return string(b), err
 }
 
-// Watch returns a channel that holds a value when heads of the share have moved
-// since the last one was taken: one value, however many commits there were. The
+// Watch returns a channel that holds a value when heads of the share have moved, or
+// another one is presented, since the last one was taken: one value, however many commits
+// there were. The
 // channel is closed when the store is; stop ends the watch before that.
 func (v *View) Watch() (moved <-chan struct{}, stop func()) {
 	return v.s.watches.add(func(share Share) bool { return share == v.share })

@@ -111,7 +111,7 @@ func (s *Store) Change(ctx context.Context, share Share, root ibgib.Hash, f func
 type decided struct {
 	entry   Entry
 	prevSeq uint64 // 0 if the entry is new, or stays where it is in the change log
-	still   bool   // the heads are as they were
+	still   bool   // the heads are as they were; another latest is presented
 }
 
 func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
@@ -188,7 +188,7 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	}
 	done.Moved = uint64(res.Moved)
 	st.s.counts.committed(st.share, done)
-	if res.Moved > 0 {
+	if staged+len(inline) > 0 {
 		st.s.watches.moved(st.share)
 	}
 	st.end()
@@ -309,7 +309,10 @@ func (st *Stage) decide(ctx context.Context, w *writer, root ibgib.Hash, candida
 		if e.Seq = old.Seq; sameLatest(e, old) {
 			return d, nil, nil
 		}
-		return decided{entry: e, still: true}, merge, nil
+		d = decided{entry: e, prevSeq: old.Seq, still: true}
+		state.seq++
+		d.entry.Seq = state.seq
+		return d, merge, nil
 	}
 	d = decided{entry: e, prevSeq: old.Seq}
 	if found {

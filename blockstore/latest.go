@@ -110,8 +110,8 @@ func (w *writer) headFrames(e Entry) ([]timeline.Frame, error) {
 	return heads, nil
 }
 
-// setLatest writes the entry that f returns. Its heads are as they were, so it
-// keeps its place in the change log.
+// setLatest writes the entry that f returns, of which the heads are as they were, at the
+// end of the change log.
 func (s *Store) setLatest(ctx context.Context, share Share, f func(w *writer) (Entry, error)) (Entry, error) {
 	if err := s.life.enter(); err != nil {
 		return Entry{}, err
@@ -129,8 +129,30 @@ func (s *Store) setLatest(ctx context.Context, share Share, f func(w *writer) (E
 		return e, err
 	}
 	root, _ := e.Root.Hash()
-	w.put(shareKey(prefixEntry, share, root), encodeEntry(e))
-	return e, w.flush()
+	if old, _, err := w.entry(root); err != nil || sameLatest(e, old) {
+		return e, err
+	}
+	state, err := s.state(w, share)
+	if err != nil {
+		return e, err
+	}
+	e = w.relog(e, &state)
+	if err := w.flush(); err != nil {
+		return e, err
+	}
+	s.watches.moved(share)
+	return e, nil
+}
+
+// relog writes an entry of which the heads are as they were at the end of the change log,
+// since another latest is presented.
+func (w *writer) relog(e Entry, state *shareState) Entry {
+	d := decided{entry: e, prevSeq: e.Seq}
+	state.seq++
+	d.entry.Seq = state.seq
+	putDecided(w, w.share, d)
+	w.put(sharePrefix(prefixState, w.share), encodeState(*state))
+	return d.entry
 }
 
 // pin makes a head the latest by choice of a person.

@@ -38,6 +38,8 @@ type Conflict struct {
 type Merge struct {
 	Root   ibgib.Addr
 	Latest ibgib.Addr // the merge frame
+	// Last is the frame of the last change in the merge, of which that has its time.
+	Last ibgib.Addr
 	// Overridden are the writes that the merge overrode, as far as the heads before
 	// the commit had not seen both sides of it.
 	Overridden []timeline.Overridden
@@ -173,7 +175,10 @@ func (st *Stage) storeMerges(ctx context.Context, w *writer) error {
 
 // reported is what a commit tells of a merge.
 func (w *writer) reported(old Entry, merged timeline.Merged) (*Merge, error) {
-	r := &Merge{Root: merged.Frame.Tjp, Latest: merged.Frame.Addr, Skipped: merged.Skipped}
+	r := &Merge{Root: merged.Frame.Tjp, Latest: merged.Frame.Addr, Last: merged.Keep, Skipped: merged.Skipped}
+	if n := len(merged.Replayed); n > 0 {
+		r.Last = merged.Replayed[n-1]
+	}
 	seen := timeline.NewHistory(w.frame)
 	for _, a := range old.Heads {
 		f, ok, err := w.frame(a)

@@ -65,7 +65,11 @@ func (s *Store) applyStrategyTo(share Share) error {
 	defer snap.release()
 	w := s.newWriter(share, nil)
 	defer w.end()
-	err := snap.scan(sharePrefix(prefixEntry, share), nil, func(key, value []byte) (bool, error) {
+	state, err := s.state(w, share)
+	if err != nil {
+		return err
+	}
+	err = snap.scan(sharePrefix(prefixEntry, share), nil, func(key, value []byte) (bool, error) {
 		old, err := decodeEntry(value)
 		if err != nil {
 			return false, corrupt("entry", key, err)
@@ -81,10 +85,13 @@ func (s *Store) applyStrategyTo(share Share) error {
 		if err != nil {
 			return false, err
 		}
-		if e.Seq = old.Seq; open {
+		if open {
 			w.leaveOpen(&e, "the strategy of the store has changed")
 		}
-		w.put(bytes.Clone(key), encodeEntry(e))
+		if e.Seq = old.Seq; sameLatest(e, old) {
+			return true, nil
+		}
+		w.relog(e, &state)
 		return true, w.flushIfFull()
 	})
 	if err != nil {

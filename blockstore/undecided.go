@@ -171,15 +171,24 @@ type RetryResult struct {
 // RetryMerges takes up what is undecided: frames, which may move heads, and entries
 // that are not merged. What a merge may cost fills up within a minute, and each try
 // goes on where the one before ended as long as memory for that lasts, so call it
-// about as often, and first when the store has been opened.
-func (s *Store) RetryMerges(ctx context.Context) (RetryResult, error) {
+// about as often, and first when the store has been opened. progress may be nil; it is
+// called before each timeline.
+func (s *Store) RetryMerges(ctx context.Context, progress func(done, all int)) (RetryResult, error) {
 	var res RetryResult
 	tasks, err := s.undecidedRoots(ctx)
 	if err != nil {
 		return res, fmt.Errorf("blockstore: retry merges: %w", err)
 	}
+	done, all := 0, 0
+	for _, roots := range tasks {
+		all += len(roots)
+	}
 	for _, share := range slices.Sorted(maps.Keys(tasks)) {
 		for _, root := range tasks[share] {
+			if progress != nil {
+				progress(done, all)
+			}
+			done++
 			if err := s.retryMerge(ctx, share, root, &res); err != nil {
 				return res, fmt.Errorf("blockstore: retry merge of %s: %w", root, err)
 			}

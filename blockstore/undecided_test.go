@@ -120,7 +120,7 @@ func TestUndecidedFrames(t *testing.T) {
 	check("after a restart", s, 2)
 	tries := 0
 	for {
-		res, err := s.RetryMerges(ctx)
+		res, err := s.RetryMerges(ctx, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestUndecidedFrames(t *testing.T) {
 		}
 		check("tried", s, 2)
 		if tries == 1 { // nothing has filled up yet
-			if res, err := s.RetryMerges(ctx); res.Left != 1 || err != nil {
+			if res, err := s.RetryMerges(ctx, nil); res.Left != 1 || err != nil {
 				t.Fatalf("%+v, %v", res, err)
 			}
 		}
@@ -149,7 +149,7 @@ func TestUndecidedFrames(t *testing.T) {
 	if e := onlyEntry(t, s); e.Latest != after.Addr() {
 		t.Errorf("latest is %s, want %s", e.Latest, after.Addr())
 	}
-	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+	if res, err := s.RetryMerges(ctx, nil); res.Left != 0 || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
 }
@@ -173,7 +173,7 @@ func TestUndecidedRecord(t *testing.T) {
 	}
 	retry := func(s *Store, left int) {
 		t.Helper()
-		if res, err := s.RetryMerges(ctx); res.Left != left || err != nil {
+		if res, err := s.RetryMerges(ctx, nil); res.Left != left || err != nil {
 			t.Fatalf("%+v, %v, want %d left", res, err, left)
 		}
 	}
@@ -260,7 +260,7 @@ func TestUndecidedTurnsOutFalse(t *testing.T) {
 		t.Errorf("kept out are %v", got)
 	}
 	s.merging = newMerging()
-	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+	if res, err := s.RetryMerges(ctx, nil); res.Left != 0 || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if got := rulesOf(t, s); got[forged.Addr()] != timeline.RuleMergeState || got[res.New.Addr()] != timeline.RulePredecessorOut {
@@ -292,13 +292,13 @@ func TestUndecidedLatest(t *testing.T) {
 		t.Errorf("entry %+v", e)
 	}
 	verifyClean(t, s)
-	if res, err := s.RetryMerges(ctx); res.Left != 1 || err != nil {
+	if res, err := s.RetryMerges(ctx, nil); res.Left != 1 || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if s, err = disk.Open(Options{Strategy: Optimistic}); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+	if res, err := s.RetryMerges(ctx, nil); res.Left != 0 || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if e := onlyEntry(t, s); !e.Merged || e.Latest != l.merged.Addr() {
@@ -322,7 +322,7 @@ func TestUndecidedIsComputedHere(t *testing.T) {
 	if got := rulesOf(t, s); got[l.merged.Addr()] != RuleUndecided {
 		t.Fatalf("kept out are %v", got)
 	}
-	if _, err := s.RetryMerges(context.Background()); err != nil {
+	if _, err := s.RetryMerges(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if e := onlyEntry(t, s); !e.Merged || len(rulesOf(t, s)) != 0 {
@@ -397,7 +397,7 @@ func TestHeadThatWaitsForMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 		verifyClean(t, s)
-		if res, err := s.RetryMerges(ctx); res.Left != 0 || err != nil {
+		if res, err := s.RetryMerges(ctx, nil); res.Left != 0 || err != nil {
 			t.Errorf("%+v, %v", res, err)
 		}
 		verifyClean(t, s)
@@ -607,7 +607,7 @@ func TestLargeCommitOfMerges(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifyClean(t, s)
-	if res, err := s.RetryMerges(context.Background()); res.Left != 0 || len(res.Merges) != maxInlineEntries+50 || err != nil {
+	if res, err := s.RetryMerges(context.Background(), nil); res.Left != 0 || len(res.Merges) != maxInlineEntries+50 || err != nil {
 		t.Errorf("%d left, %d merged, %v", res.Left, len(res.Merges), err)
 	}
 	check(s)
@@ -662,7 +662,7 @@ func TestRepairOfMergeFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifyClean(t, s)
-	if res, err := s.RetryMerges(context.Background()); res.Left != 0 || err != nil {
+	if res, err := s.RetryMerges(context.Background(), nil); res.Left != 0 || err != nil {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if e := onlyEntry(t, s); !e.Merged || e.Latest != l.merged.Addr() {

@@ -85,7 +85,12 @@ func (i *intake) Commit(ctx context.Context, c saga.Change) (saga.Committed, err
 		return saga.Committed{}, err
 	}
 	i.merged(res.Merges)
-	return saga.Committed{Moved: res.Moved, Refused: res.Rejected, Seq: res.Seq, Epoch: i.store.Epoch()}, nil
+	done := saga.Committed{Moved: res.Moved, Refused: res.Rejected, Seq: res.Seq, Epoch: i.store.Epoch()}
+	for _, m := range res.Merges {
+		done.Overridden += len(m.Overridden)
+		done.Skipped += len(m.Skipped)
+	}
+	return done, nil
 }
 
 // restrict puts a stage of nothing but some heads in the place of the one that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -73,9 +74,9 @@ func reasonOf(e blockstore.Entry) (ConflictReason, string) {
 }
 
 // Conflict shows the branches of a diverged timeline, merged or not; addr is its tjp or any of
-// its frames. Of a timeline that has one head it shows the last merge below that, and if
-// addr is an older merge frame, that merge. It fails with blockstore.ErrNotFound if there is
-// none.
+// its frames. Of a timeline that has one head it shows the last divergence before that,
+// and if addr is the merge or keep frame that ended an older one, that one. It fails with
+// blockstore.ErrNotFound if there is none.
 func (n *Node) Conflict(ctx context.Context, addr ibgib.Addr) (ConflictDetail, error) {
 	detail, err := n.conflictDetail(ctx, addr)
 	if err != nil {
@@ -89,68 +90,109 @@ func (n *Node) conflictDetail(ctx context.Context, addr ibgib.Addr) (ConflictDet
 	if err != nil {
 		return ConflictDetail{}, err
 	}
-	detail := ConflictDetail{Tjp: e.Root, Latest: e.Latest, Overridden: []Overridden{}, Skipped: []ibgib.Addr{}}
-	past, err := n.pastMerge(ctx, addr, e)
+	detail := ConflictDetail{Tjp: e.Root, Latest: e.Latest, Branches: []Branch{}, Overridden: []Overridden{}, Skipped: []ibgib.Addr{}}
+	ended, err := n.endOf(ctx, addr, e)
 	if err != nil {
 		return detail, err
 	}
-	headAddrs := e.Heads
-	if past.IsZero() {
+	var heads []timeline.Frame
+	if ended.IsZero() {
 		detail.Pinned, detail.Merged = e.Pinned, e.Merged
 		detail.Reason, detail.Detail = reasonOf(e.Entry)
+		heads, err = n.frames(ctx, e.Heads)
 	} else {
-		headAddrs = append([]ibgib.Addr{past.Pred}, past.Links...)
-		detail.Ended, detail.Merged = past.Addr, true
-	}
-	heads, err := n.frames(ctx, headAddrs)
-	if err != nil {
-		return detail, err
-	}
-	base, err := timeline.Base(heads, n.frameLookup(ctx))
-	if err != nil {
-		return detail, err
-	}
-	if detail.Merged {
-		merged, err := n.merge(ctx, heads)
-		if err != nil {
-			return detail, err
+		detail.Ended = ended.Addr
+		if heads, detail.Kept, err = n.united(ctx, ended); err == nil {
+			detail.Merged = detail.Kept.IsZero()
 		}
-		for _, o := range merged.Overridden {
-			detail.Overridden = append(detail.Overridden, overridden(o))
-		}
-		detail.Skipped = append(detail.Skipped, merged.Skipped...)
 	}
-	if detail.Base, err = n.show(ctx, base); err != nil {
-		return detail, err
+	if err == nil && detail.Merged {
+		err = n.showMerge(ctx, &detail, heads)
 	}
-	for _, head := range heads {
-		branch, err := n.branch(ctx, head, base)
-		if err != nil {
-			return detail, err
-		}
-		detail.Branches = append(detail.Branches, branch)
+	if err == nil {
+		err = n.showBranches(ctx, &detail, heads)
 	}
-	return detail, nil
+	return detail, err
 }
 
-// pastMerge returns the merge frame that Conflict is to show; zero for the heads that the
-// timeline has now.
-func (n *Node) pastMerge(ctx context.Context, addr ibgib.Addr, e located) (timeline.Frame, error) {
+// endOf returns the merge or keep frame that ended the divergence which Conflict is to show;
+// zero for the heads that the timeline has now.
+func (n *Node) endOf(ctx context.Context, addr ibgib.Addr, e located) (timeline.Frame, error) {
 	f, err := n.frameOf(ctx, addr)
 	switch {
-	case err == nil && f.Kind == timeline.KindMerge && (len(e.Heads) < 2 || addr != e.Latest):
-		return f, nil
 	case err != nil && !errors.Is(err, blockstore.ErrNotFound):
 		return timeline.Frame{}, err
+	case err == nil && unites(f) && (len(e.Heads) < 2 || addr != e.Latest && !slices.Contains(e.Heads, addr)):
+		return f, nil
 	case len(e.Heads) > 1:
 		return timeline.Frame{}, nil
 	}
 	for f, err := range n.below(ctx, e.Latest) {
-		if err != nil || f.Kind == timeline.KindMerge {
+		if err != nil || unites(f) {
 			return f, err
 		}
 	}
 	return timeline.Frame{}, errNoMerge
+}
+
+func unites(f timeline.Frame) bool {
+	return f.Kind == timeline.KindMerge || f.Kind == timeline.KindKeep
+}
+
+// united returns the heads that a merge or keep frame has united, and which of them a
+// person has kept; zero if it was their merge.
+func (n *Node) united(ctx context.Context, f timeline.Frame) (heads []timeline.Frame, kept ibgib.Addr, err error) {
+	pred, err := n.frameOf(ctx, f.Pred)
+	if err != nil {
+		return nil, kept, err
+	}
+	if heads, err = n.frames(ctx, f.Links); err != nil || f.Kind == timeline.KindKeep && pred.Kind == timeline.KindMerge {
+		return heads, kept, err
+	}
+	if f.Kind == timeline.KindKeep {
+		kept = pred.Addr
+	}
+	return append([]timeline.Frame{pred}, heads...), kept, nil
+}
+
+// showMerge fills in what the merge of some heads has done.
+func (n *Node) showMerge(ctx context.Context, d *ConflictDetail, heads []timeline.Frame) error {
+	merged, err := n.merge(ctx, heads)
+	if err != nil {
+		return err
+	}
+	for _, o := range merged.Overridden {
+		d.Overridden = append(d.Overridden, overridden(o))
+	}
+	d.Skipped = append(d.Skipped, merged.Skipped...)
+	d.From = merged.Keep
+	return nil
+}
+
+// showBranches fills in what each head has above the base.
+func (n *Node) showBranches(ctx context.Context, d *ConflictDetail, heads []timeline.Frame) error {
+	branches, err := timeline.FindBranches(heads, n.frameLookup(ctx))
+	if err != nil {
+		return err
+	}
+	if d.Base, err = n.show(ctx, branches.Base); err != nil {
+		return err
+	}
+	for _, head := range heads {
+		b := Branch{Head: head.Addr, Frames: []BranchFrame{}}
+		for f, shared := range branches.Of(head.Addr) {
+			if b.More = len(b.Frames) == maxListed; b.More {
+				break
+			}
+			shown, err := n.show(ctx, f)
+			if err != nil {
+				return err
+			}
+			b.Frames = append(b.Frames, BranchFrame{shown, shared})
+		}
+		d.Branches = append(d.Branches, b)
+	}
+	return nil
 }
 
 // frames returns what the index knows of some frames.
@@ -175,27 +217,4 @@ func (n *Node) frameLookup(ctx context.Context) timeline.FrameLookup {
 // merge computes the merge of some heads for a person who asks for it.
 func (n *Node) merge(ctx context.Context, heads []timeline.Frame) (timeline.Merged, error) {
 	return timeline.Merge(heads, n.frameLookup(ctx), func(a ibgib.Addr) (ibgib.IbGib, error) { return n.store.Get(ctx, a) }, timeline.MergeWork{})
-}
-
-// branch lists the frames from head down to the base, without it.
-func (n *Node) branch(ctx context.Context, head, base timeline.Frame) (Branch, error) {
-	b := Branch{Head: head.Addr, Frames: []Frame{}}
-	for f, err := range n.below(ctx, head.Addr) {
-		if err != nil {
-			return b, err
-		}
-		if f.Addr == base.Addr || f.Tjp == f.Addr {
-			return b, nil
-		}
-		if len(b.Frames) == maxListed {
-			b.More = true
-			return b, nil
-		}
-		shown, err := n.show(ctx, f)
-		if err != nil {
-			return b, err
-		}
-		b.Frames = append(b.Frames, shown)
-	}
-	return b, nil
 }

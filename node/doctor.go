@@ -59,7 +59,8 @@ func (d *Diagnosis) add(name string, state CheckState, finding, advice string) {
 }
 
 // Diagnose looks for what keeps a node from its work, on this machine and in its
-// data directory. It sends nothing, and does not read what is stored (Verify does).
+// data directory. It sends nothing, and of what is stored it reads the entries alone
+// (Verify reads all).
 func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 	s, err := n.Status(ctx)
 	if err != nil {
@@ -69,6 +70,9 @@ func (n *Node) Diagnose(ctx context.Context) (Diagnosis, error) {
 	d.directory(n)
 	d.disk(n)
 	d.add("store", CheckOK, fmt.Sprintf("it opens; timelines and pinned stones: %d", s.Entries), "")
+	if err := d.conflicts(ctx, n); err != nil {
+		return Diagnosis{}, fmt.Errorf("node: diagnose: %w", err)
+	}
 	d.keystone(s, n.sessions)
 	d.clock(n.now(), string(n.dir))
 	d.files(openFiles())
@@ -109,6 +113,26 @@ func (d *Diagnosis) directory(n *Node) {
 	} else {
 		d.add("configuration", CheckOK, "config.yaml is in order, or not there", "")
 	}
+}
+
+// conflicts counts the timelines that have diverged and wait for a person.
+func (d *Diagnosis) conflicts(ctx context.Context, n *Node) error {
+	open := 0
+	for e, err := range n.entries(ctx) {
+		if err != nil {
+			return err
+		}
+		if r, _ := reasonOf(e.Entry); r != "" && r != ReasonUndecided {
+			open++
+		}
+	}
+	if open == 0 {
+		d.add("conflicts", CheckOK, "none waits for a person", "")
+		return nil
+	}
+	d.add("conflicts", CheckWarning, fmt.Sprintf("timelines that have diverged and wait for a person: %d", open),
+		"ibgib-node conflicts list  lists them, and  ibgib-node conflicts resolve  ends them")
+	return nil
 }
 
 // keystone tells whether the node can prove who it is.

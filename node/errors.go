@@ -40,8 +40,8 @@ func (a absence) Is(target error) bool { return target == blockstore.ErrNotFound
 
 const (
 	errNoTimeline absence = "it is stored, but belongs to no timeline"
-	errOneHead    absence = "the timeline has one head only"
-	errNoMerge    absence = "the timeline has one head, and no merge below it"
+	errOneHead    absence = "the timeline has one head only, so there is nothing to resolve"
+	errNoMerge    absence = "the timeline has never diverged"
 
 	errNotAnnounced absence = "the timeline is not announced"
 	errNotFollowed  absence = "the timeline is not followed"

@@ -12,7 +12,7 @@ type EventKind string
 // The kinds of events.
 const (
 	EventReady    EventKind = "ready"    // the first one of a subscription
-	EventHeads    EventKind = "heads"    // a timeline has other heads
+	EventHeads    EventKind = "heads"    // a timeline has other heads, or another latest
 	EventConflict EventKind = "conflict" // a timeline has several heads that are not merged
 	EventMerge    EventKind = "merge"    // the branches of a timeline have been merged
 	EventResolved EventKind = "resolved" // a person, on any node, has ended a conflict

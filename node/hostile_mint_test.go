@@ -146,7 +146,7 @@ func TestMintedHeads(t *testing.T) {
 		goesOn()
 		pieces := 0
 		for left := 1; left > 0; pieces++ {
-			res, err := r.victim.store.RetryMerges(t.Context())
+			res, err := r.victim.store.RetryMerges(t.Context(), nil)
 			if err != nil || pieces > 10 {
 				t.Fatalf("try %d: %+v, %v", pieces, res, err)
 			}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/ibgib/ibgib-node/blockstore"
@@ -63,18 +64,30 @@ func presented(s saga.Strategy) blockstore.Strategy {
 	return blockstore.Manual
 }
 
-// retryMerges takes up what is undecided, now and every minute until ctx ends.
+// RetryMerges merges what waits for that: timelines of which the strategy has become
+// optimistic since the node ran last, and those that were too much work before. A node
+// that is started does so by itself. Who uses one that is not calls it first, since
+// changes made here go on top of what is shown. progress may be nil; it is called before
+// each timeline.
+func (n *Node) RetryMerges(ctx context.Context, progress func(done, all int)) error {
+	res, err := n.store.RetryMerges(ctx, progress)
+	n.tellMerges(ctx, res.Merges)
+	if res.Left > 0 {
+		n.log.Info("diverged timelines wait for being merged", "timelines", res.Left)
+	}
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+// retryMerges calls RetryMerges now and every minute until ctx ends.
 func (n *Node) retryMerges(ctx context.Context) {
 	tick := time.NewTicker(retryMergesEvery)
 	defer tick.Stop()
 	for {
-		res, err := n.store.RetryMerges(ctx)
-		n.tellMerges(ctx, res.Merges)
-		if err != nil && ctx.Err() == nil {
+		if err := n.RetryMerges(ctx, nil); err != nil && ctx.Err() == nil {
 			n.log.Warn("diverged timelines not merged", "error", err)
-		}
-		if res.Left > 0 {
-			n.log.Info("diverged timelines wait for being merged", "timelines", res.Left)
 		}
 		select {
 		case <-tick.C:
@@ -97,7 +110,7 @@ func (n *Node) tellMerges(ctx context.Context, merges []blockstore.Merge) {
 		}
 		if stamp, ok := ibgib.StampOf(g); ok && stamp.At.Sub(n.now()) > clockSkew {
 			n.log.Warn("a change is dated in the future and wins against all others until that time: the clock of its author is wrong",
-				"timeline", m.Root, "time", stamp.At.UTC())
+				"timeline", m.Root, "frame", m.Last, "time", stamp.At.UTC())
 		}
 	}
 }

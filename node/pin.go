@@ -30,7 +30,7 @@ func (n *Node) pin(ctx context.Context, addr, head ibgib.Addr) (Conflict, error)
 		return Conflict{}, errOneHead
 	}
 	if !slices.Contains(e.Heads, head) {
-		return Conflict{}, fmt.Errorf("%w: %s is none of the heads", ErrInput, head)
+		return Conflict{}, notAHead(head, e.Entry)
 	}
 	if e.Entry, err = n.store.PinLatest(ctx, e.in.number, head); err != nil {
 		return Conflict{}, err

@@ -38,9 +38,23 @@ func TestPin(t *testing.T) {
 	if _, err := a.Unpin(t.Context(), tjp); !isNotFound(err) {
 		t.Errorf("unpin of nothing: %v", err)
 	}
+	told := subscribe(t, a, node.EventOptions{Kinds: []node.EventKind{node.EventHeads}})
+	next(t, told)
 	c, err := a.Pin(t.Context(), greatest, low)
 	if err != nil || c.Latest != low || !c.Pinned || len(c.Heads) != 2 || c.Tjp != tjp {
 		t.Fatalf("%+v, %v", c, err)
+	}
+	if e := next(t, told); e.Heads == nil || e.Heads.Latest != low || !e.Heads.Pinned || e.ID == "" {
+		t.Errorf("event of a pin: %+v", e)
+	}
+	if c, err := a.Unpin(t.Context(), tjp); err != nil || c.Latest != greatest {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if e := next(t, told); e.Heads == nil || e.Heads.Latest != greatest || e.Heads.Pinned {
+		t.Errorf("event of the end of a pin: %+v", e)
+	}
+	if _, err := a.Pin(t.Context(), tjp, low); err != nil {
+		t.Fatal(err)
 	}
 	if res, err := a.Sync(t.Context(), addrOf(t, b), nil); err != nil || !res.Equal {
 		t.Errorf("sync after a pin: %+v, %v", res, err)

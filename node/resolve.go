@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/timeline"
 )
@@ -62,7 +64,7 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 	if len(e.Heads) < 2 {
 		return Resolved{}, errOneHead
 	}
-	if err := r.complete(e.Heads); err != nil {
+	if err := r.complete(e.Entry); err != nil {
 		return Resolved{}, err
 	}
 	var all []ibgib.IbGib // what is to be stored
@@ -113,14 +115,15 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 	return done, n.offerRoot(ctx, e.in, root)
 }
 
-// complete checks a resolution against the heads, and fills in what goes without
-// saying.
-func (r *Resolution) complete(heads []ibgib.Addr) error {
+// complete checks a resolution against the heads of a timeline, and fills in what goes
+// without saying.
+func (r *Resolution) complete(e blockstore.Entry) error {
 	for _, a := range []ibgib.Addr{r.Keep, r.Fork} {
-		if !a.IsZero() && !slices.Contains(heads, a) {
-			return fmt.Errorf("%w: %s is none of the heads", ErrInput, a)
+		if !a.IsZero() && !slices.Contains(e.Heads, a) {
+			return notAHead(a, e)
 		}
 	}
+	heads := e.Heads
 	switch {
 	case r.Merge && !r.Keep.IsZero():
 		return fmt.Errorf("%w: either a head is kept or the merge", ErrInput)
@@ -128,7 +131,7 @@ func (r *Resolution) complete(heads []ibgib.Addr) error {
 	case r.Fork.IsZero():
 		return fmt.Errorf("%w: nothing says what is to be kept", ErrInput)
 	case len(heads) > 2:
-		return fmt.Errorf("%w: there are %d heads; which of the others is to be kept", ErrInput, len(heads))
+		return fmt.Errorf("%w: there are %d heads; say what is to be kept: one of the others, or the merge of all", ErrInput, len(heads))
 	default:
 		r.Keep = heads[0]
 		if r.Keep == r.Fork {
@@ -139,6 +142,27 @@ func (r *Resolution) complete(heads []ibgib.Addr) error {
 		return fmt.Errorf("%w: what is forked off needs an ib, and cannot be kept as well", ErrInput)
 	}
 	return nil
+}
+
+// namedHeads bounds how many heads the text of an error names.
+const namedHeads = 4
+
+// notAHead says that a is not one of the heads of a timeline that has several.
+func notAHead(a ibgib.Addr, e blockstore.Entry) error {
+	switch {
+	case e.Merged && a == e.Latest:
+		return fmt.Errorf("%w: %s is the merge of the heads, which can be kept as that, and is none of them", ErrInput, a)
+	case a.TjpGib() != e.Root.Gib() && a != e.Root:
+		return fmt.Errorf("%w: %s is no frame of the timeline %s", ErrInput, a, e.Root)
+	}
+	var names []string
+	for _, head := range e.Heads[:min(len(e.Heads), namedHeads)] {
+		names = append(names, head.String())
+	}
+	if more := len(e.Heads) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%w: %s is none of the heads, which are %s", ErrInput, a, strings.Join(names, ", "))
 }
 
 // forkOff makes a timeline of a head, with its data and what it links to.

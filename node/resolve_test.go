@@ -303,3 +303,60 @@ func TestSkippedOnBothSides(t *testing.T) {
 		mustVerify(t, n)
 	}
 }
+
+// What two have decided in two ways is settled by the later keep frame: the merge goes out
+// from it, and says so. What a merge below a branch has united is in that branch.
+func TestConflictShowsAll(t *testing.T) {
+	a, b, tjp := diverged(t, saga.StrategyOptimistic)
+	late := startNode(t, overTCP)
+	pair(t, a, late)
+	mustSync(t, a, late, node.SyncOptions{})
+	united := mergedOn(t, a, tjp)
+	setText(t, late, tjp, "on the merge, there")
+	setText(t, a, tjp, "on the merge, here")
+	mustSync(t, a, late, node.SyncOptions{})
+	detail, err := a.Conflict(t.Context(), tjp)
+	if err != nil || detail.Base.Addr != united || len(detail.Branches) != 2 || !detail.From.IsZero() {
+		t.Fatalf("%+v, %v", detail, err)
+	}
+	theirs := setText(t, b, tjp, "on the merge, by the third")
+	mustSync(t, a, b, node.SyncOptions{})
+	detail, err = a.Conflict(t.Context(), tjp)
+	if err != nil || len(detail.Branches) != 3 {
+		t.Fatalf("%+v, %v", detail, err)
+	}
+
+	// The first two are settled in one way here, all three in another way there, later.
+	heads := conflictOf(t, late, tjp)
+	mine, err := late.Resolve(t.Context(), tjp, node.Resolution{Keep: heads[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := a.Resolve(t.Context(), tjp, node.Resolution{Keep: theirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	detail, err = a.Conflict(t.Context(), tjp)
+	if err != nil || detail.Ended != kept.Addr || detail.Kept != theirs || detail.Merged || len(detail.Branches) != 3 {
+		t.Errorf("after a keep: %+v, %v", detail, err)
+	}
+	mustSync(t, a, late, node.SyncOptions{})
+	detail, err = a.Conflict(t.Context(), tjp)
+	if err != nil || !detail.Merged || detail.From != kept.Addr && detail.From != mine.Addr || len(detail.Branches) != 2 {
+		t.Fatalf("after two keeps: %+v, %v", detail, err)
+	}
+	for _, branch := range detail.Branches {
+		want := map[ibgib.Addr]int{mine.Addr: 3, kept.Addr: 4}[branch.Head] // the keep frame and what it has settled
+		if len(branch.Frames) != want {
+			t.Errorf("branch of %s: %+v", branch.Head, branch.Frames)
+		}
+		for _, f := range branch.Frames {
+			if f.Shared == (f.Addr == branch.Head || f.Addr == theirs) {
+				t.Errorf("%+v of the branch of %s", f, branch.Head)
+			}
+		}
+	}
+	if _, err := a.Conflict(t.Context(), kept.Addr); err != nil {
+		t.Error(err)
+	}
+}

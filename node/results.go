@@ -213,9 +213,14 @@ type ConflictDetail struct {
 	Latest ibgib.Addr `json:"latest"`
 	Pinned bool       `json:"pinned"` // a person has chosen Latest on this node
 	Merged bool       `json:"merged"` // Latest is the merge of the branches
-	// Ended is that merge, Merged too, of a divergence that is over, or that has another
-	// head since.
-	Ended    ibgib.Addr     `json:"ended,omitzero"`
+	// Ended is the merge or keep frame that ended the divergence, of one that is over, or
+	// that has another head since. Merged then tells of that frame, and Kept is the head
+	// that a person has kept instead of a merge.
+	Ended ibgib.Addr `json:"ended,omitzero"`
+	Kept  ibgib.Addr `json:"kept,omitzero"`
+	// From is the keep frame that the merge goes out from: what a person settled by it is
+	// settled. Zero if it goes out from the base.
+	From     ibgib.Addr     `json:"from,omitzero"`
 	Reason   ConflictReason `json:"reason,omitempty"` // why it is not
 	Detail   string         `json:"detail,omitempty"`
 	Base     Frame          `json:"base"` // the newest frame in the history of every head
@@ -227,9 +232,17 @@ type ConflictDetail struct {
 
 // Branch is what one head has above the base of a conflict.
 type Branch struct {
-	Head   ibgib.Addr `json:"head"`
-	Frames []Frame    `json:"frames"`         // newest first, the head included; at most 1,000
-	More   bool       `json:"more,omitempty"` // there are older ones above the base
+	Head ibgib.Addr `json:"head"`
+	// Frames are those in the history of the head, itself included, each before those
+	// that it stands on; at most 1,000.
+	Frames []BranchFrame `json:"frames"`
+	More   bool          `json:"more,omitempty"` // there are older ones above the base
+}
+
+// BranchFrame is one frame of a Branch.
+type BranchFrame struct {
+	Frame
+	Shared bool `json:"shared,omitempty"` // it is in another branch too
 }
 
 // ImportResult says what became of a file.
@@ -320,16 +333,18 @@ type Wire struct {
 
 // SyncResult says what a saga did.
 type SyncResult struct {
-	SagaID    string        `json:"sagaId"`
-	Peer      string        `json:"peer"`
-	Share     string        `json:"share,omitempty"` // its name; empty: the default share
-	Mode      saga.Mode     `json:"mode"`
-	Strategy  saga.Strategy `json:"strategy"`  // that ruled, the stricter of both sides'
-	Converged bool          `json:"converged"` // both sides have the same heads now
-	Equal     bool          `json:"equal"`     // they had before: nothing moved
-	Rounds    int           `json:"rounds"`    // round trips
-	Sent      Traffic       `json:"sent"`
-	Received  Traffic       `json:"received"`
+	SagaID   string        `json:"sagaId"`
+	Peer     string        `json:"peer"`
+	Share    string        `json:"share,omitempty"` // its name; empty: the default share
+	Mode     saga.Mode     `json:"mode"`
+	Strategy saga.Strategy `json:"strategy"` // that ruled, the stricter of both sides'
+	// StrategyBy says who wants that one; none where it is optimistic.
+	StrategyBy []StrategySource `json:"strategyBy,omitempty"`
+	Converged  bool             `json:"converged"` // both sides have the same heads now
+	Equal      bool             `json:"equal"`     // they had before: nothing moved
+	Rounds     int              `json:"rounds"`    // round trips
+	Sent       Traffic          `json:"sent"`
+	Received   Traffic          `json:"received"`
 	// Wire counts the bytes of all messages, payload and the rest.
 	Wire Wire `json:"wire"`
 	// Conflicts are the timelines among those that the saga dealt with that have
@@ -338,6 +353,13 @@ type SyncResult struct {
 	Conflicts     []Conflict `json:"conflicts"`
 	ConflictsMore int        `json:"conflictsMore,omitempty"`
 	Merged        []Timeline `json:"merged"`
+	// Overridden counts the writes that merges of this sync have put another one in the
+	// place of, Skipped the changes that no longer fit; see Conflict for which.
+	Overridden int `json:"overridden,omitempty"`
+	Skipped    int `json:"skipped,omitempty"`
+	// PeerDiverged are timelines that have diverged on the other side alone, which a sync
+	// in one direction leaves so; at most 1,000.
+	PeerDiverged []ibgib.Addr `json:"peerDiverged,omitempty"`
 	// Rejected are received frames that a rule keeps out here; at most 1,000.
 	// PeerRejected counts those that a rule of the other side keeps out there.
 	Rejected     []Rejected `json:"rejected,omitempty"`
@@ -359,6 +381,17 @@ type SyncResult struct {
 	Shares []SyncResult `json:"shares,omitempty"`
 	Error  string       `json:"error,omitempty"`
 }
+
+// StrategySource is what can want a strategy for timelines that have diverged.
+type StrategySource string
+
+// The sources of strategies.
+const (
+	StrategyOfSync  StrategySource = "sync"  // the options of a sync
+	StrategyOfNode  StrategySource = "node"  // this node, in all that it does
+	StrategyOfShare StrategySource = "share" // the share, on this node
+	StrategyOfPeer  StrategySource = "peer"  // the other side
+)
 
 // SyncProgress is how far a saga has come.
 type SyncProgress struct {
@@ -453,6 +486,9 @@ type LeftAlone struct {
 	Share  string    `json:"share,omitempty"` // its name then; empty: the default share
 	SagaID string    `json:"sagaId"`
 	Ended  time.Time `json:"ended"`
+	// StrategyBy says who wanted the strategy abort; none in records of versions that did
+	// not note it.
+	StrategyBy []StrategySource `json:"strategyBy"`
 }
 
 // SagaRecord is what a node remembers of a saga that moved something.

@@ -47,7 +47,7 @@ const (
 //	error                  {code, text}, if it failed
 //
 // where a list has at most 1,000 items.
-func (n *Node) keepRecord(ctx context.Context, p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result) error {
+func (n *Node) keepRecord(ctx context.Context, p peer.ID, sh *share, role saga.Role, asked saga.Strategy, began time.Time, r saga.Result) error {
 	first := slices.IndexFunc(r.Transcript, ibgib.IbGib.IsTjp)
 	if first < 0 {
 		return nil
@@ -61,7 +61,7 @@ func (n *Node) keepRecord(ctx context.Context, p peer.ID, sh *share, role saga.R
 	if sessions := identities(r.Transcript); len(sessions) > 0 {
 		rel8ns = append(rel8ns, ibgib.Rel8n{Name: "identity", Addrs: sessions})
 	}
-	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, sh, role, began, r)...), rel8ns)
+	record, err := ibgib.New(last.Ib(), ibgib.Object(n.recordData(p, sh, role, asked, began, r)...), rel8ns)
 	if err != nil {
 		return err
 	}
@@ -95,12 +95,12 @@ func failureOf(err error) SagaFailure {
 
 // keepFailure stores what a saga that failed has come to, if anything moved in it.
 // It has no transcript, so its record stands alone, and is its own tjp.
-func (n *Node) keepFailure(ctx context.Context, p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result, failure error) {
+func (n *Node) keepFailure(ctx context.Context, p peer.ID, sh *share, role saga.Role, asked saga.Strategy, began time.Time, r saga.Result, failure error) {
 	if r.Sent.IbGibs+r.Received.IbGibs == 0 {
 		return
 	}
 	why := failureOf(failure)
-	data := append(n.recordData(p, sh, role, began, r),
+	data := append(n.recordData(p, sh, role, asked, began, r),
 		ibgib.Member{Name: "isTjp", Value: ibgib.Bool(true)},
 		ibgib.Member{Name: "error", Value: ibgib.Object(
 			ibgib.Member{Name: "code", Value: ibgib.String(why.Code)},
@@ -135,7 +135,7 @@ func (n *Node) keepLocal(ctx context.Context, p peer.ID, frames []ibgib.IbGib) e
 	return n.dropSessions(ctx)
 }
 
-func (n *Node) recordData(p peer.ID, sh *share, role saga.Role, began time.Time, r saga.Result) []ibgib.Member {
+func (n *Node) recordData(p peer.ID, sh *share, role saga.Role, asked saga.Strategy, began time.Time, r saga.Result) []ibgib.Member {
 	conflicts := make([]ibgib.Hash, len(r.Conflicts))
 	for i, c := range r.Conflicts {
 		conflicts[i] = c.Root
@@ -151,6 +151,7 @@ func (n *Node) recordData(p peer.ID, sh *share, role saga.Role, began time.Time,
 		{Name: "role", Value: ibgib.String(role.String())},
 		{Name: "mode", Value: ibgib.String(r.Mode.String())},
 		{Name: "strategy", Value: ibgib.String(r.Strategy.String())},
+		{Name: "strategyBy", Value: sources(n.strategyBy(sh, asked, r))},
 		{Name: "began", Value: instant(began)},
 		{Name: "ended", Value: instant(n.now())},
 		{Name: "converged", Value: ibgib.Bool(r.Converged)},
@@ -179,6 +180,14 @@ func counts(name string, count uint64, other string, more uint64) ibgib.Value {
 		ibgib.Member{Name: name, Value: ibgib.Number(float64(count))},
 		ibgib.Member{Name: other, Value: ibgib.Number(float64(more))},
 	)
+}
+
+func sources(list []StrategySource) ibgib.Value {
+	values := make([]ibgib.Value, len(list))
+	for i, source := range list {
+		values[i] = ibgib.String(string(source))
+	}
+	return ibgib.Array(values...)
 }
 
 func hashList(hashes []ibgib.Hash) ibgib.Value {

@@ -41,9 +41,9 @@ func TestRecordOfAFailedSaga(t *testing.T) {
 	}
 	peerID := peer.ID("somebody")
 	cut := &saga.Error{Code: saga.CodeTimeout, Text: "no progress", Remote: true}
-	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, began, result, cut)
-	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, began, saga.Result{SagaID: saga.ID{2}}, cut)
-	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Initiator, began, saga.Result{SagaID: saga.ID{3}, Sent: saga.Totals{IbGibs: 1}}, errors.New("disk"))
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, saga.StrategyOptimistic, began, result, cut)
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Responder, saga.StrategyOptimistic, began, saga.Result{SagaID: saga.ID{2}}, cut)
+	n.keepFailure(t.Context(), peerID, n.shares.def, saga.Initiator, saga.StrategyOptimistic, began, saga.Result{SagaID: saga.ID{3}, Sent: saga.Totals{IbGibs: 1}}, errors.New("disk"))
 
 	list, err := n.Sagas(t.Context())
 	if err != nil || len(list) != 2 || list[0].SagaID != (saga.ID{3}).String() || list[0].Error.Code != "internal" || list[0].Details != nil {

@@ -86,7 +86,7 @@ func ignoreNotice(context.Context, peer.ID, *protocol.Notice) {}
 // proved; roots are what it is about; cfg has the role, the connection and what else differs. progress may be
 // nil.
 func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, roots []ibgib.Hash, cfg saga.Config, progress func(SyncProgress)) (result saga.Result, err error) {
-	began := n.now()
+	began, asked := n.now(), cfg.Strategy
 	if cfg.Forgotten, err = sh.view.ForgottenRoots(ctx); err != nil {
 		cfg.Conn.Abort()
 		return result, err
@@ -140,7 +140,7 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 		}
 	}
 	if err != nil {
-		n.keepFailure(context.WithoutCancel(ctx), p, sh, cfg.Role, began, result, err)
+		n.keepFailure(context.WithoutCancel(ctx), p, sh, cfg.Role, asked, began, result, err)
 		return result, err
 	}
 	level := slog.LevelInfo
@@ -151,7 +151,7 @@ func (n *Node) runSaga(ctx context.Context, p peer.ID, sh *share, with proof, ro
 		"converged", result.Converged, "equal", result.Equal,
 		"sent", result.Sent.IbGibs, "received", result.Received.IbGibs,
 		"diverged", len(result.Conflicts), "took", n.now().Sub(began).Round(time.Millisecond))
-	if err := n.keepRecord(context.WithoutCancel(ctx), p, sh, cfg.Role, began, result); err != nil {
+	if err := n.keepRecord(context.WithoutCancel(ctx), p, sh, cfg.Role, asked, began, result); err != nil {
 		n.log.Warn("saga record not stored", "saga", result.SagaID, "error", err)
 	}
 	return result, nil

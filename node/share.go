@@ -82,6 +82,27 @@ func (s *share) isNamed() bool { return s.ID != "" }
 // has tells whether a trusted peer is a member.
 func (s *share) has(p peer.ID) bool { return !s.isNamed() || slices.Contains(s.Members, p) }
 
+// strategyBy says who wants the strategy that has ruled a saga, where that is not
+// optimistic; asked is what its options said. See SyncResult.StrategyBy.
+func (n *Node) strategyBy(sh *share, asked saga.Strategy, r saga.Result) []StrategySource {
+	if r.Strategy == saga.StrategyOptimistic {
+		return nil
+	}
+	if now := n.shares.current(sh); now != nil {
+		sh = now
+	}
+	var by []StrategySource
+	for _, from := range []struct {
+		source StrategySource
+		wants  saga.Strategy
+	}{{StrategyOfSync, asked}, {StrategyOfNode, n.strategy}, {StrategyOfShare, sh.Strategy}, {StrategyOfPeer, r.PeerStrategy}} {
+		if from.wants >= r.Strategy {
+			by = append(by, from.source)
+		}
+	}
+	return by
+}
+
 // strategyOf returns the strategy for diverged timelines of a share, as it is now: the
 // stricter of the share's and the node's.
 func (n *Node) strategyOf(sh *share) saga.Strategy {

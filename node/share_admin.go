@@ -24,7 +24,9 @@ type Share struct {
 	// Strategy is for its timelines that have diverged: the stricter of what was set for
 	// the share and that of the node.
 	Strategy saga.Strategy `json:"strategy"`
-	Created  time.Time     `json:"created,omitzero"`
+	// OwnStrategy is what was set for the share.
+	OwnStrategy saga.Strategy `json:"ownStrategy"`
+	Created     time.Time     `json:"created,omitzero"`
 	// Members are those of a named share; of the default share that is every trusted peer.
 	Members     []ShareMember `json:"members"`
 	Entries     uint64        `json:"entries"`     // timelines and pinned constants
@@ -73,7 +75,7 @@ func (n *Node) Shares(ctx context.Context) (ShareList, error) {
 }
 
 func (n *Node) showShare(ctx context.Context, sh *share) (Share, error) {
-	shown := Share{Name: sh.Name, ID: sh.ID, Direction: sh.Direction, Strategy: n.strategyOf(sh), Created: sh.Created, Members: []ShareMember{}}
+	shown := Share{Name: sh.Name, ID: sh.ID, Direction: sh.Direction, Strategy: n.strategyOf(sh), OwnStrategy: sh.Strategy, Created: sh.Created, Members: []ShareMember{}}
 	members := sh.Members
 	if !sh.isNamed() {
 		members = n.trust.list()

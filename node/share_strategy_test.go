@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +37,13 @@ func TestShareStrategy(t *testing.T) {
 				if res.Strategy != want || res.Converged != (want != saga.StrategyAbort) {
 					t.Errorf("sync of %s: strategy %s, converged %t", name, res.Strategy, res.Converged)
 				}
+				var by []node.StrategySource
+				if want != saga.StrategyOptimistic {
+					by = append(by, node.StrategyOfPeer)
+				}
+				if !slices.Equal(res.StrategyBy, by) {
+					t.Errorf("sync of %s: %s is wanted by %v, want %v", name, res.Strategy, res.StrategyBy, by)
+				}
 			}
 			for i, n := range []*node.Node{a, b} {
 				if tl, err := n.Latest(t.Context(), outside); err != nil || !tl.Merged {
@@ -57,6 +65,16 @@ func TestShareStrategy(t *testing.T) {
 					conflict != (strategy == saga.StrategyManual),
 					strategy == saga.StrategyAbort && tl.Latest != heads[inside][i]:
 					t.Errorf("inside: %+v, conflict %t", tl, conflict)
+				}
+				why, err := n.Why(t.Context(), inside)
+				if err != nil || len(why.LeftAlone) == 1 != (strategy == saga.StrategyAbort) {
+					t.Errorf("%+v, %v", why, err)
+				}
+				source := []node.StrategySource{node.StrategyOfPeer, node.StrategyOfShare}[i]
+				for _, left := range why.LeftAlone {
+					if !slices.Equal(left.StrategyBy, []node.StrategySource{source}) {
+						t.Errorf("left alone by %v, want %s", left.StrategyBy, source)
+					}
 				}
 				mustVerify(t, n)
 			}

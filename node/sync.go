@@ -164,7 +164,7 @@ func (n *Node) syncShare(ctx context.Context, to peer.AddrInfo, sh *share, opts 
 	if err := n.sagas.wait(ctx, sagaKey{to.ID, scope, saga.Initiator}); err != nil {
 		return res, err
 	}
-	end := n.liveOf(sh).begin(to.ID, roots, opts.Mode, opts.Strategy)
+	end := n.liveOf(sh).begin(to.ID, roots, opts.Mode, max(opts.Strategy, n.strategyOf(sh)))
 	defer func() { end(err) }()
 	result, err := n.initiate(ctx, to, sh, opts, roots, progress)
 	for attempt := 1; attempt < syncAttempts && isBusy(err); attempt++ {
@@ -189,6 +189,7 @@ func (n *Node) syncShare(ctx context.Context, to peer.AddrInfo, sh *share, opts 
 		addTraffic(&result, before)
 	}
 	filled, ferr := n.syncResult(context.WithoutCancel(ctx), to.ID, sh, result)
+	filled.StrategyBy = n.strategyBy(sh, opts.Strategy, result)
 	if err == nil && len(roots) > 0 && len(filled.Absent) == len(roots) {
 		err = absence("neither side has " + opts.Timelines[0].String())
 	}
@@ -339,6 +340,8 @@ func (n *Node) syncResult(ctx context.Context, p peer.ID, sh *share, r saga.Resu
 		Sent: Traffic(r.Sent), Received: Traffic(r.Received), Wire: Wire(r.Wire),
 		Conflicts:    make([]Conflict, 0, min(len(r.Conflicts), maxListed)),
 		Merged:       []Timeline{},
+		Overridden:   r.Overridden,
+		Skipped:      r.Skipped,
 		Rejected:     rejected(r.Refused),
 		PeerRejected: r.PeerRefused,
 		LeftOut:      len(r.Unnamed),
@@ -346,7 +349,10 @@ func (n *Node) syncResult(ctx context.Context, p peer.ID, sh *share, r saga.Resu
 		PeerRefused:  refusals(r.PeerRefusals),
 	}
 	var err error
-	if res.Aborted, err = n.aborted(ctx, sh, r); err != nil {
+	if res.Aborted, err = n.tjps(ctx, sh, abortedRoots(r)); err != nil {
+		return res, err
+	}
+	if res.PeerDiverged, err = n.tjps(ctx, sh, peerDiverged(r)); err != nil {
 		return res, err
 	}
 	for _, root := range r.Absent {
@@ -395,9 +401,8 @@ func refusals(list []saga.Refusal) []SyncRefusal {
 	return all
 }
 
-// aborted lists the timelines that either side has left as they were.
-func (n *Node) aborted(ctx context.Context, sh *share, r saga.Result) ([]ibgib.Addr, error) {
-	roots := abortedRoots(r)
+// tjps lists the timelines of some roots that this node has, at most maxListed.
+func (n *Node) tjps(ctx context.Context, sh *share, roots []ibgib.Hash) ([]ibgib.Addr, error) {
 	var tjps []ibgib.Addr
 	for _, root := range roots[:min(len(roots), maxListed)] {
 		e, ok, err := sh.view.Entry(ctx, root)
@@ -411,7 +416,21 @@ func (n *Node) aborted(ctx context.Context, sh *share, r saga.Result) ([]ibgib.A
 	return tjps, nil
 }
 
-// abortedRoots returns their roots, ascending.
+// peerDiverged returns the roots of the timelines that have diverged on the other side
+// alone.
+func peerDiverged(r saga.Result) []ibgib.Hash {
+	other := make(map[ibgib.Hash]bool)
+	for _, root := range r.PeerAborted {
+		other[root] = true
+	}
+	for _, c := range r.Conflicts {
+		other[c.Root] = true
+	}
+	return slices.DeleteFunc(slices.Clone(r.PeerConflicts), func(root ibgib.Hash) bool { return other[root] })
+}
+
+// abortedRoots returns the roots of the timelines that either side has left as they were,
+// ascending.
 func abortedRoots(r saga.Result) []ibgib.Hash {
 	roots := slices.Clone(r.PeerAborted)
 	for _, c := range r.Conflicts {

@@ -208,7 +208,11 @@ func (n *Node) leftAlone(ctx context.Context, tjp ibgib.Addr) ([]LeftAlone, erro
 			return false
 		}
 		if _, trusted := n.trust.trusts(p); trusted {
-			left = append(left, LeftAlone{Peer: r.Peer, Share: r.Share, SagaID: r.SagaID, Ended: r.Ended})
+			alone := LeftAlone{Peer: r.Peer, Share: r.Share, SagaID: r.SagaID, Ended: r.Ended, StrategyBy: []StrategySource{}}
+			for _, source := range listIn(g, "strategyBy") {
+				alone.StrategyBy = append(alone.StrategyBy, StrategySource(source.Str()))
+			}
+			left = append(left, alone)
 		}
 		return false
 	})

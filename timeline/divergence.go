@@ -2,22 +2,51 @@ package timeline
 
 import (
 	"container/heap"
+	"iter"
 
 	"github.com/ibgib/ibgib-node/ibgib"
 )
 
-// Base returns the last frame through which every path from the heads of a timeline
-// to its tjp runs; it is the head if there is only one. See Merge for what the walk
-// costs.
-func Base(heads []Frame, frame FrameLookup) (Frame, error) {
+// Branches is what several heads have above their base.
+type Branches struct {
+	Base Frame // the last frame through which every path from the heads to the tjp runs
+
+	d      *divergence
+	shared []int // of each node, in the history of how many heads it is
+}
+
+// FindBranches finds the branches of heads none of which is in the history of another.
+// If there is only one it is the base. See Merge for what the walk costs.
+func FindBranches(heads []Frame, frame FrameLookup) (Branches, error) {
 	if len(heads) == 0 {
-		return Frame{}, nil
+		return Branches{}, nil
 	}
 	d, err := findDivergence(heads, frame, nil)
 	if err != nil {
-		return Frame{}, err
+		return Branches{}, err
 	}
-	return d.base, nil
+	b := Branches{Base: d.base, d: d, shared: make([]int, len(d.nodes))}
+	for _, f := range heads {
+		for i, in := range d.history(f.Addr) {
+			if in {
+				b.shared[i]++
+			}
+		}
+	}
+	return b, nil
+}
+
+// Of ranges over the frames in the history of a head that are above the base, the head
+// included, each before those in its history. They lack their Links. shared tells that
+// another head has the frame in its history too.
+func (b Branches) Of(head ibgib.Addr) iter.Seq2[Frame, bool] {
+	return func(yield func(f Frame, shared bool) bool) {
+		for i, in := range b.d.history(head) {
+			if in && !yield(b.d.nodes[i].Frame, b.shared[i] > 1) {
+				return
+			}
+		}
+	}
 }
 
 // divergence is what lies above the base of several heads: the last frame

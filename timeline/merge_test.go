@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -345,8 +346,45 @@ func TestBase(t *testing.T) {
 		{heads[:1], heads[0].Addr},
 		{heads, f.base.Addr()},
 	} {
-		if base, err := timeline.Base(row.heads, s.frame); err != nil || base.Addr != row.want {
-			t.Errorf("the base of %v is %s, %v, want %s", addrsOf(row.heads), base.Addr, err, row.want)
+		if b, err := timeline.FindBranches(row.heads, s.frame); err != nil || b.Base.Addr != row.want {
+			t.Errorf("the base of %v is %s, %v, want %s", addrsOf(row.heads), b.Base.Addr, err, row.want)
+		}
+	}
+}
+
+// Three branches, of which two stand on the merge of what was two before: each has all
+// that is in its history above the base, and what two have is shared.
+func TestFindBranches(t *testing.T) {
+	f := newForked(t)
+	merge := f.merge(nil)
+	one, oneDna := f.patch(merge, data{"one": 1})
+	two, twoDna := f.patch(merge, data{"two": 2})
+	late, lateDna := f.patch(f.base, data{"late": 3})
+	s := newSpace(t, append(f.all(), merge, oneDna, one, twoDna, two, lateDna, late)...)
+	b, err := timeline.FindBranches(s.heads[f.tjp.Addr()], s.frame)
+	if err != nil || b.Base.Addr != f.base.Addr() {
+		t.Fatalf("base %s, %v", b.Base.Addr, err)
+	}
+	united := []ibgib.IbGib{merge, f.left, f.right, f.below}
+	for _, row := range []struct {
+		head   ibgib.IbGib
+		shared []ibgib.IbGib
+	}{{one, united}, {two, united}, {late, nil}} {
+		want := map[ibgib.Addr]bool{row.head.Addr(): false}
+		for _, g := range row.shared {
+			want[g.Addr()] = true
+		}
+		got := make(map[ibgib.Addr]bool)
+		var order []ibgib.Addr
+		for frame, shared := range b.Of(row.head.Addr()) {
+			got[frame.Addr] = shared
+			order = append(order, frame.Addr)
+		}
+		if !maps.Equal(got, want) || len(order) != len(want) || order[0] != row.head.Addr() {
+			t.Errorf("branch of %s: %v, want %v", row.head.Addr(), got, want)
+		}
+		if len(order) > 1 && (order[1] != merge.Addr() || slices.Index(order, f.right.Addr()) > slices.Index(order, f.below.Addr())) {
+			t.Errorf("branch of %s in the order %v", row.head.Addr(), order)
 		}
 	}
 }

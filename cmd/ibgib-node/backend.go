@@ -60,6 +60,15 @@ func (c *cli) withNode(ctx context.Context, need access, f func(*api.Client) err
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	bar := c.newProgress()
+	err = n.RetryMerges(ctx, func(done, all int) { bar.show(int64(done), int64(all), "merging what has diverged") })
+	bar.clear()
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil { // it keeps nothing from the command, which may be to find out why
+		log.Warn("diverged timelines not merged", "error", err)
+	}
 	client = api.InProcess(api.Handler(n, api.Options{Version: version()}))
 	defer client.Close()
 	return f(client)

@@ -42,7 +42,9 @@ run. This one has every setting; the values are examples:
   sync:
     every: 5m                      # between two syncs in which nothing seems to change
     strategy: optimistic           # what becomes of diverged timelines: they are merged;
-                                   # manual: left to a person; abort: stay as they are
+                                   # manual: left to a person; abort: stay as they are.
+                                   # The last two also take back merges shown so far that
+                                   # nobody has built on, until it is optimistic again
   limits:
     connections: 192               # above it, those of strangers are closed
     memory: 128MiB                 # for connections and streams

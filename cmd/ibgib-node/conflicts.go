@@ -105,9 +105,10 @@ func conflictsShowCommand(c *cli) *cobra.Command {
 		Short: "Show the branches of a timeline that has diverged",
 		Long: `Shows what each head of a timeline has above the newest frame that they share, why
 they are not merged, or which writes of one branch the merge put in the place of
-those of another. ADDR is the tjp or any frame. Of a timeline that has one head again
-it shows the last merge before that; an older one by the address of its merge frame,
-which log --graph prints.`,
+those of another (and a third one perhaps in the place of that). ADDR is the tjp or any
+frame. Of a timeline that has one head again it shows the last divergence before that,
+whether it was merged or a person has kept a branch; an older one by the address of the
+merge or keep frame that ended it, which log --graph prints.`,
 		Example: `  ibgib-node conflicts show 'note^HASH'
   ibgib-node conflicts show 'note^HASH' --json`,
 		Args: argsBetween(1, 1, "one ADDR"),
@@ -136,14 +137,19 @@ func (c *cli) conflictsShow(ctx context.Context, addr ibgib.Addr) error {
 func showConflict(w io.Writer, d node.ConflictDetail) {
 	fmt.Fprintf(w, "timeline  %s\nlatest    %s\n", show(d.Tjp), show(d.Latest))
 	switch {
+	case !d.Kept.IsZero():
+		fmt.Fprintf(w, "ended     yes: a person has kept one of the branches below\nkept      %s\nby        %s\n", show(d.Kept), show(d.Ended))
 	case !d.Ended.IsZero():
-		fmt.Fprintf(w, "ended     yes: the branches below were merged before\nmerge     %s\n", show(d.Ended))
+		fmt.Fprintf(w, "ended     yes: the branches below were merged before; %s\nmerge     %s\n", extent(d), show(d.Ended))
 	case d.Pinned:
 		fmt.Fprintln(w, "pinned    yes: it is shown on this node as long as the conflict lasts, or until resolve --unpin")
 	case d.Merged:
-		fmt.Fprintln(w, "merged    yes: the latest has the changes of all branches")
+		fmt.Fprintf(w, "merged    yes: %s\n", extent(d))
 	default:
 		fmt.Fprintf(w, "merged    no: %s\n", printable(whyUnmerged(d.Reason, d.Detail)))
+	}
+	if !d.From.IsZero() {
+		fmt.Fprintf(w, "from      %s\n", show(d.From))
 	}
 	fmt.Fprintf(w, "base      %s\n", show(d.Base.Addr))
 	for i, b := range d.Branches {
@@ -154,7 +160,11 @@ func showConflict(w io.Writer, d node.ConflictDetail) {
 		fmt.Fprintln(w)
 		t := newTable(w)
 		for _, f := range b.Frames {
-			t.row("  "+showN(f.N), showTime(f.Time), f.Kind, show(f.Addr))
+			addr := show(f.Addr)
+			if f.Shared {
+				addr += "  (in another branch too)"
+			}
+			t.row("  "+showN(f.N), showTime(f.Time), f.Kind, addr)
 		}
 		t.end()
 	}
@@ -172,12 +182,23 @@ func showConflict(w io.Writer, d node.ConflictDetail) {
 	}
 }
 
+// extent says how much of the branches a merge has.
+func extent(d node.ConflictDetail) string {
+	switch {
+	case !d.From.IsZero():
+		return "it goes out from what a person has settled before, and has the other changes"
+	case len(d.Overridden)+len(d.Skipped) > 0:
+		return "it has the changes of all branches but for what is listed below them"
+	}
+	return "it has the changes of all branches"
+}
+
 // whyUnmerged says for people why branches are not merged.
 func whyUnmerged(reason node.ConflictReason, detail string) string {
 	why := string(reason)
 	switch reason {
 	case node.ReasonManual:
-		why = "it is left to a person, here or on the node that the branches came from"
+		why = "it is left to a person: manual (or abort) is what sync.strategy in config.yaml, the share, the sync or the other node wanted when it diverged"
 	case node.ReasonPinned:
 		why = "a head is pinned on this node"
 	case node.ReasonUndecided:

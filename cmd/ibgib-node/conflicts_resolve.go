@@ -26,16 +26,16 @@ tjp or any frame.
 data and links, and takes the other heads into its history, and prints its
 address. The frame travels with the next sync, and ends the conflict on the other
 nodes too. Nothing of the other branches is lost, but what they changed is no
-longer shown; log --graph and get lead to it. A head that this node does not have
-yet is not resolved.
+longer shown; log --graph, conflicts show and get lead to it. All other heads are
+settled so, however many there are; one that this node does not have yet is not.
 
 --merge does the same with what the merge of all heads comes to: where branches are
 left to a person, this accepts the merge; where they are merged by themselves, it
 fixes the result, whatever older change arrives later.
 
 --fork gives one head a timeline of its own, which begins with its data and links
-under the ib NEWIB. The other head is kept; of several, --keep says which one, or
---merge takes them all.
+under the ib NEWIB. The other head is kept; of several, --keep says which one is, and
+all others are settled, or --merge takes them all, the forked one included.
 
 --pin adds nothing, and other nodes do not learn of it: get --latest, log and
 heads show the branch of that head from now on, and changes made here go on top
@@ -113,11 +113,8 @@ func (c *cli) resolve(cmd *cobra.Command, args []string, o resolveOptions) error
 		done, err = client.Resolve(ctx, addr, r)
 		return err
 	})
-	if e, ok := errors.AsType[*api.Error](err); ok && r.Merge && e.Code == api.CodeRefused {
-		return withHint(err, "keep one of the heads instead:\nibgib-node conflicts resolve '%s' --keep HEAD%s", show(addr), c.dataFlag())
-	}
 	if err != nil {
-		return err
+		return c.resolveHint(err, addr, r)
 	}
 	return c.print(done, func(w io.Writer) {
 		fmt.Fprintln(w, show(done.Addr))
@@ -125,6 +122,22 @@ func (c *cli) resolve(cmd *cobra.Command, args []string, o resolveOptions) error
 			fmt.Fprintln(w, show(done.Forked))
 		}
 	})
+}
+
+// resolveHint says what to do when a conflict could not be resolved.
+func (c *cli) resolveHint(err error, addr ibgib.Addr, r node.Resolution) error {
+	e, ok := errors.AsType[*api.Error](err)
+	switch {
+	case !ok:
+		return err
+	case r.Merge && e.Code == api.CodeRefused:
+		return withHint(err, "keep one of the heads instead:\nibgib-node conflicts resolve '%s' --keep HEAD%s", show(addr), c.dataFlag())
+	case e.Code == api.CodeBadRequest:
+		return withHint(err, "--keep HEAD keeps a head, --merge the merge of all; this shows them:\nibgib-node conflicts show '%s'%s", show(addr), c.dataFlag())
+	case e.Code == api.CodeNotFound:
+		return withHint(err, "this tells how the timeline stands:\nibgib-node why '%s'%s", show(addr), c.dataFlag())
+	}
+	return err
 }
 
 // pin pins a head, or no head if it is zero, and prints what is shown now.
@@ -139,7 +152,7 @@ func (c *cli) pin(ctx context.Context, addr, head ibgib.Addr) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return c.resolveHint(err, addr, node.Resolution{Keep: head})
 	}
 	return c.print(conflict, func(w io.Writer) { fmt.Fprintln(w, show(conflict.Latest)) })
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,12 +21,14 @@ import (
 func exportCommand(c *cli) *cobra.Command {
 	var all bool
 	var output, format string
+	var timelines []string
 	cmd := &cobra.Command{
 		Use:   "export [ADDR...]",
 		Short: "Write ibGibs and all they link to",
 		Long: `Writes ibGibs and everything that is reached from them, exactly as they are
 hashed, each after those it links to. With --all it writes everything that is
-stored. What import reads back is the same.
+stored. What import reads back is the same. An ADDR leads to what is older than it:
+--timeline writes a whole timeline, with all branches of one that has diverged.
 
 FORMAT is one of
   ndjson  one ibGib a line
@@ -34,19 +37,20 @@ FORMAT is one of
   raw     the raw export of the TypeScript apps, about the one ADDR`,
 		Example: `  ibgib-node export --all > space.ndjson
   ibgib-node export 'note^HASH.TJPGIB' --output note.ndjson
+  ibgib-node export --timeline 'note^HASH' --output note.ndjson
   ibgib-node export --all --format array --output space.json
   ibgib-node export 'note^HASH.TJPGIB' --format raw --output note.json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if all == (len(args) > 0) {
-				return usage(cmd, "export wants either addresses or --all")
+			if all == (len(args)+len(timelines) > 0) {
+				return usage(cmd, "export wants either addresses, or timelines, or --all")
 			}
 			to := form.Form(format)
 			switch to {
 			case form.NDJSON, form.Array, form.Map:
 			case form.Raw:
 				if len(args) != 1 {
-					return usage(cmd, "--format raw wants one ADDR, which the export is about")
+					return usage(cmd, "--format raw wants one ADDR, which the export is about, and may have timelines beside it")
 				}
 			default:
 				return usage(cmd, "--format is ndjson, array, map or raw, not %q", format)
@@ -55,19 +59,24 @@ FORMAT is one of
 			if err != nil {
 				return err
 			}
+			whole, err := c.addrArgs(cmd, timelines)
+			if err != nil {
+				return err
+			}
 			if output == "" {
 				return usage(cmd, "--output needs the name of a file, or - for standard output")
 			}
-			return c.export(cmd.Context(), addrs, all, to, output)
+			return c.export(cmd.Context(), addrs, whole, all, to, output)
 		},
 	}
+	cmd.Flags().StringArrayVar(&timelines, "timeline", nil, "write the timeline whole of which `ADDR` is the tjp or a frame (repeatable)")
 	cmd.Flags().BoolVar(&all, "all", false, "write everything that is stored")
 	cmd.Flags().StringVar(&format, "format", string(form.NDJSON), "`FORMAT` of the file")
 	cmd.Flags().StringVarP(&output, "output", "o", stdio, "write to `FILE`, which appears only when it is complete; - is standard output")
 	return cmd
 }
 
-func (c *cli) export(ctx context.Context, addrs []ibgib.Addr, all bool, to form.Form, output string) error {
+func (c *cli) export(ctx context.Context, addrs, timelines []ibgib.Addr, all bool, to form.Form, output string) error {
 	var result node.ExportResult
 	write := func(w io.Writer) error {
 		return c.withNode(ctx, accessExisting, func(client *api.Client) (err error) {
@@ -77,10 +86,18 @@ func (c *cli) export(ctx context.Context, addrs []ibgib.Addr, all bool, to form.
 			if err != nil {
 				return err
 			}
+			from := slices.Clone(addrs)
+			for _, addr := range timelines {
+				t, err := client.Latest(ctx, addr)
+				if err != nil {
+					return err
+				}
+				from = append(append(from, t.Latest), t.Heads...)
+			}
 			counted := &countingWriter{w: formed, wrote: func(lines, bytes int64) {
 				bar.show(0, 0, "%d ibGibs, %s", lines, showBytes(bytes))
 			}}
-			if result, err = client.Export(ctx, counted, addrs, all); err != nil {
+			if result, err = client.Export(ctx, counted, from, all); err != nil {
 				return err
 			}
 			err = formed.Close()

@@ -41,11 +41,11 @@ func (c *cli) logGraph(ctx context.Context, addr ibgib.Addr, limit int) error {
 
 func historyLine(f node.HistoryFrame) string {
 	var marks []string
-	switch {
-	case f.Latest:
-		marks = append(marks, "latest")
-	case f.Head:
+	if f.Head {
 		marks = append(marks, "head")
+	}
+	if f.Latest {
+		marks = append(marks, "latest")
 	}
 	line := fmt.Sprintf("%s  %s  %-5s  %s", showN(f.N), showTime(f.Time), f.Kind, show(f.Addr))
 	if len(marks) > 0 {

@@ -93,24 +93,5 @@ func message(err error) string {
 	for line := range strings.Lines(text) {
 		lines = append(lines, strings.TrimSpace(line))
 	}
-	return withoutPackages(strings.Join(lines, "; "))
-}
-
-// withoutPackages takes the names of our packages, and what the exit code says
-// already, out of the prefixes of an error's text.
-func withoutPackages(text string) string {
-	parts := strings.Split(text, ": ")
-	kept := parts[:0]
-	for i, part := range parts {
-		switch part {
-		case "node", "api", "blockstore", "ibgib", "saga", "protocol", "bad input":
-			if i < len(parts)-1 {
-				continue
-			}
-		}
-		if len(kept) == 0 || kept[len(kept)-1] != part { // two layers may name the same work
-			kept = append(kept, part)
-		}
-	}
-	return strings.Join(kept, ": ")
+	return api.Plain(strings.Join(lines, "; "))
 }

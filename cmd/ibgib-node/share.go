@@ -154,7 +154,11 @@ func showShare(w io.Writer, sh node.Share) {
 		t.row("id", printable(sh.ID))
 	}
 	t.row("direction", string(sh.Direction))
-	t.row("strategy", sh.Strategy.String())
+	strategy := sh.Strategy.String()
+	if sh.Strategy != sh.OwnStrategy {
+		strategy += ", by sync.strategy in config.yaml; the share has " + sh.OwnStrategy.String()
+	}
+	t.row("strategy", strategy)
 	t.row("timelines", fmt.Sprint(sh.Entries))
 	if sh.Out > 0 {
 		t.row("taken out", fmt.Sprint(sh.Out))

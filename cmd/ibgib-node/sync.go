@@ -48,7 +48,8 @@ With --timeline only that timeline is synced, with what it links to; ADDR is the
 tjp or any frame of it.
 
 Exit code 1 says that the two did not come to the same state. Timelines that
-diverged and are not merged are listed as conflicts; that alone is no failure.`,
+diverged and are not merged are listed as conflicts; that alone is no failure. It is
+about those that differed before: conflicts list tells of all.`,
 		Example: `  ibgib-node sync /ip4/192.0.2.7/tcp/4200/p2p/12D3KooWExample
   ibgib-node sync /ip4/192.0.2.7/udp/4200/quic-v1/p2p/12D3KooWExample --json
   ibgib-node sync 12D3KooWExample --mode pull
@@ -140,11 +141,32 @@ func notConverged(r node.SyncResult) error {
 	case r.Converged:
 		return nil
 	case len(r.Aborted) > 0:
-		return problems("%s changed on both sides and left as they were; --strategy optimistic or manual brings both branches to both, where neither sync.strategy nor the share says abort", count(len(r.Aborted), "timeline"))
+		return problems("left alone, since abort is wanted by %s: %s that both sides have changed; where nobody wants that both branches come to both",
+			wantedBy(r.StrategyBy, r.Share), count(len(r.Aborted), "timeline"))
 	case refused > 0:
 		return problems("the two nodes did not come to the same state: %s refused", count(refused, "ibGib"))
 	}
 	return problems("the two nodes did not come to the same state; sync again")
+}
+
+// wantedBy says for people who wants the strategy of a sync of a share.
+func wantedBy(by []node.StrategySource, share string) string {
+	var names []string
+	for _, source := range by {
+		name := string(source)
+		switch source {
+		case node.StrategyOfSync:
+			name = "--strategy"
+		case node.StrategyOfNode:
+			name = "sync.strategy in config.yaml"
+		case node.StrategyOfShare:
+			name = "the share (share set " + share + " --strategy)"
+		case node.StrategyOfPeer:
+			name = "the other node, or its share"
+		}
+		names = append(names, printable(name))
+	}
+	return strings.Join(names, ", and ")
 }
 
 // untrustedHint says on which side which command gives the trust that lacks.
@@ -182,6 +204,21 @@ func stateOf(r node.SyncResult) string {
 	return "both sides have the same heads now"
 }
 
+// lossText says what merges have left out of what the branches say.
+func lossText(overridden, skipped int) string {
+	var parts []string
+	if overridden > 0 {
+		parts = append(parts, count(overridden, "write")+" overridden")
+	}
+	if skipped > 0 {
+		parts = append(parts, count(skipped, "change")+" that no longer fit left out")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, ", ") + ": conflicts show ADDR tells which"
+}
+
 func showSync(w io.Writer, r node.SyncResult) {
 	t := newTable(w)
 	t.row("synced", printable(r.Peer))
@@ -193,9 +230,14 @@ func showSync(w io.Writer, r node.SyncResult) {
 	t.row("received", count(r.Received.IbGibs, "ibGib")+", "+showBytes(r.Received.Bytes))
 	t.row("rounds", fmt.Sprint(r.Rounds))
 	if n := len(r.Merged); n > 0 {
-		t.row("merged", count(n, "timeline")+" that both sides have changed")
+		t.row("merged", count(n, "timeline")+lossText(r.Overridden, r.Skipped))
 	}
-	t.row("conflicts", fmt.Sprint(len(r.Conflicts)+r.ConflictsMore))
+	if !r.Equal {
+		t.row("conflicts", fmt.Sprint(len(r.Conflicts)+r.ConflictsMore))
+	}
+	if n := len(r.PeerDiverged); n > 0 {
+		t.row("diverged there", count(n, "timeline")+", of which this side has not got the other branch")
+	}
 	if n := len(r.Aborted); n > 0 {
 		t.row("left alone", count(n, "timeline")+" that both sides have changed")
 	}
@@ -215,6 +257,12 @@ func showSync(w io.Writer, r node.SyncResult) {
 			}
 		}
 		t.end()
+	}
+	if r.Overridden+r.Skipped > 0 {
+		fmt.Fprintln(w)
+		for _, tl := range r.Merged {
+			fmt.Fprintf(w, "merged  %s\n", show(tl.Tjp))
+		}
 	}
 	for _, tjp := range r.Aborted {
 		fmt.Fprintf(w, "left alone  %s\n", show(tjp))

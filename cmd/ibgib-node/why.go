@@ -139,8 +139,12 @@ func showWhy(w io.Writer, y node.Why) {
 		if left.Share != "" {
 			in = " in the share " + printable(left.Share)
 		}
-		fmt.Fprintf(w, "left alone  %s has changed it too%s, and the strategy abort has left both as they were, at %s\n  a sync brings both branches to both where neither it, nor sync.strategy in config.yaml, nor the share has that strategy\n",
+		fmt.Fprintf(w, "left alone  %s has changed it too%s, and the strategy abort has left both as they were, at %s\n",
 			printable(left.Peer), in, showTime(left.Ended))
+		if len(left.StrategyBy) > 0 {
+			fmt.Fprintf(w, "  it was wanted by %s\n", wantedBy(left.StrategyBy, left.Share))
+		}
+		fmt.Fprintln(w, "  a sync brings both branches to both where nobody wants it")
 	}
 	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held)+len(y.LeftAlone) == 0 {
 		fmt.Fprintln(w, "nothing is missing, and nothing is kept out")

@@ -1,6 +1,9 @@
 package api
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Code names a kind of failure. Codes are stable: scripts and exit codes rely
 // on them.
@@ -57,3 +60,22 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%s)", e.Message, e.Code
 
 // Unwrap returns the cause, if the failure was noticed on this side.
 func (e *Error) Unwrap() error { return e.err }
+
+// Plain takes the names of our packages, and what the code says already, out of the
+// prefixes of an error's text.
+func Plain(text string) string {
+	parts := strings.Split(text, ": ")
+	kept := parts[:0]
+	for i, part := range parts {
+		switch part {
+		case "node", "api", "blockstore", "ibgib", "saga", "protocol", "bad input":
+			if i < len(parts)-1 {
+				continue
+			}
+		}
+		if len(kept) == 0 || kept[len(kept)-1] != part { // two layers may name the same work
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ": ")
+}

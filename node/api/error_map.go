@@ -16,6 +16,12 @@ import (
 
 // errorOf turns an error of a node into what the API reports.
 func errorOf(err error) *Error {
+	e := *codedError(err)
+	e.Message = Plain(e.Message)
+	return &e
+}
+
+func codedError(err error) *Error {
 	e := &Error{Code: CodeInternal, Message: err.Error(), err: err}
 	var (
 		own       *Error
