@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -13,15 +11,22 @@ const (
 	censusEvery = time.Minute
 	// censusPart bounds the time that censuses take, as one part of so many.
 	censusPart = 100
+	// censusWait is how long one who asks waits for a census that is being taken.
+	censusWait = time.Second
 )
 
 // census is what can only be counted by reading the whole index, as it was when somebody
 // asked who had a reason to: when something has been written since the last one, and that
-// is long enough ago. So a census takes at most 1 % of the time, and nothing on a node that
+// is long enough ago. So it takes at most 1 % of the time, and nothing on a node that
 // nobody asks.
 type census struct {
-	mu   sync.Mutex // held while it is taken
-	last atomic.Pointer[counted]
+	mu     sync.Mutex // guards what follows
+	closed bool
+	tried  *counted // the last one
+	last   *counted // the last one that was completed
+	// Of the one that is being taken; nil if none is. done is closed when it ends.
+	cancel context.CancelFunc
+	done   chan struct{}
 }
 
 // counted is a census.
@@ -37,24 +42,73 @@ func (c *counted) isDue(now time.Time, writes uint64) bool {
 	return c == nil || writes != c.writes && now.Sub(c.at) >= max(censusEvery, censusPart*c.took)
 }
 
-// takeCensus returns the last census, or takes one. While another goroutine does, it returns the
-// one before; nil if there is none.
+// takeCensus returns the last census; nil if there is none. If another one is due, it
+// begins that, which goes on when ctx ends, and waits a little for it.
 func (n *Node) takeCensus(ctx context.Context) (*counted, error) {
 	engine, err := n.store.Engine()
 	if err != nil {
 		return nil, err
 	}
-	if !n.census.last.Load().isDue(n.now(), engine.Writes) || !n.census.mu.TryLock() {
-		return n.census.last.Load(), nil
+	if done := n.beginCensus(ctx, engine.Writes); done != nil {
+		limit := time.NewTimer(censusWait)
+		defer limit.Stop()
+		select {
+		case <-done:
+		case <-limit.C:
+		case <-ctx.Done():
+		}
 	}
+	n.census.mu.Lock()
 	defer n.census.mu.Unlock()
-	c := &counted{at: n.now(), writes: engine.Writes}
-	if err := c.countIndex(ctx, n); err != nil {
-		return nil, fmt.Errorf("node: metrics: %w", err)
+	return n.census.last, nil
+}
+
+// beginCensus returns what is closed when the census that is being taken ends, nil if none
+// is.
+func (n *Node) beginCensus(ctx context.Context, writes uint64) <-chan struct{} {
+	c := &n.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done != nil || c.closed || !c.tried.isDue(n.now(), writes) {
+		return c.done
 	}
-	c.took = n.now().Sub(c.at)
-	n.census.last.Store(c)
-	return c, nil
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.done = make(chan struct{})
+	c.tried = &counted{at: n.now(), writes: writes}
+	go n.runCensus(ctx, *c.tried)
+	return c.done
+}
+
+func (n *Node) runCensus(ctx context.Context, taken counted) {
+	err := taken.countIndex(ctx, n)
+	taken.took = n.now().Sub(taken.at)
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("index not counted for the metrics", "error", err)
+	}
+	c := &n.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tried = &taken
+	if err == nil {
+		c.last = &taken
+	}
+	c.cancel()
+	close(c.done)
+	c.done = nil
+}
+
+// close ends the one that is being taken, and lets no other begin.
+func (c *census) close() {
+	c.mu.Lock()
+	c.closed = true
+	done := c.done
+	if done != nil {
+		c.cancel()
+	}
+	c.mu.Unlock()
+	if done != nil {
+		<-done
+	}
 }
 
 // sampleIndex reads the census.
@@ -73,6 +127,6 @@ func (n *Node) sampleIndex(ctx context.Context) []sample {
 		gauge("conflicts", "Timelines that have diverged and are not merged, as of the last census.", of(func(c *counted) int { return c.Conflicts })),
 		gauge("awaited_addresses", "Addresses that something stored waits for, as of the last census.", of(func(c *counted) int { return c.Awaited })),
 		gauge("frames_kept_out", "Stored frames that a rule keeps out of their timelines, as of the last census.", of(func(c *counted) int { return c.Rejected })),
-		gauge("census_timestamp_seconds", "When the last census was taken: the whole index was counted, which happens at most once a minute, and at most for 1 % of the time.", of(func(c *counted) int { return int(c.at.Unix()) })),
+		gauge("census_timestamp_seconds", "When the last census was begun: the whole index is counted, at most once a minute, and for at most 1 % of the time.", of(func(c *counted) int { return int(c.at.Unix()) })),
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -26,24 +27,41 @@ func TestWhenACensusIsDue(t *testing.T) {
 	}
 }
 
-// The index is counted when it has changed, and not each time that somebody asks.
+// The index is counted when it has changed, and not each time that somebody asks, nor again
+// for one who did not wait.
 func TestCensus(t *testing.T) {
 	n := openHere(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	n.now = func() time.Time { return now }
-	take := func(timelines int) {
-		t.Helper()
-		c, err := n.takeCensus(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.Timelines != timelines {
-			t.Errorf("%d timelines, want %d", c.Timelines, timelines)
+	counts := func(timelines int) func() bool {
+		return func() bool {
+			c, err := n.takeCensus(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c != nil && c.Timelines != timelines {
+				t.Fatalf("%d timelines, want %d", c.Timelines, timelines)
+			}
+			return c != nil
 		}
 	}
-	take(0)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.takeCensus(gone); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the census is taken", counts(0))
 	writeNote(t, n, "note")
-	take(0)
+	counts(0)()
 	now = now.Add(censusEvery)
-	take(1)
+	eventually(t, "the next one is taken", func() bool {
+		c, err := n.takeCensus(t.Context())
+		return err == nil && c.Timelines == 1
+	})
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n.beginCensus(t.Context(), 1<<40) != nil {
+		t.Error("a census of a closed node has begun")
+	}
 }

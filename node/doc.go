@@ -21,6 +21,9 @@
 // known by its address from nodes that need not be trusted, public.go is what it shows of
 // what it has to others.
 //
+// metrics.go is what Prometheus is told, with what package node/internal/metrics has counted
+// where it happened, and census.go what of that takes reading the index.
+//
 // What goes to whom is a matter of shares: share.go and shares.go have the list,
 // share_admin.go what an owner does with it, pull.go and offer.go what one share gets from another,
 // lives.go keeps each in step; everywhere.go reads them all, forget.go takes something out

@@ -372,6 +372,7 @@ func (n *Node) Close() error {
 	n.lives.stop()
 	n.sagas.close()
 	n.fetches.close()
+	n.census.close()
 	if h != nil {
 		stop()
 		errs = append(errs, service.Close(), n.shows.Load().Close(), n.wide.Load().close(), h.Close())

@@ -19,6 +19,9 @@
 // ids, which are places in the change log of the store, so a client goes on where
 // it was (since=ID or Last-Event-ID), also after a restart.
 //
+// GET /metrics, here and without the prefix, is for Prometheus, in its text format
+// (metrics.go).
+//
 // openapi.yaml describes all of it; GET /openapi.yaml serves it.
 //
 // Callers: cmd/ibgib-node.
