@@ -80,12 +80,12 @@ func (s *Store) Backup(ctx context.Context, out io.Writer, progress func(done in
 // inBackup tells whether a record is part of backups. The format stands at the
 // beginning, a restored store gets an epoch of its own, and of a commit that has
 // not been applied nothing shows: neither what it has put aside nor, between its
-// decision and its end, the decision.
+// decision and its end, the decision. Places in the journal are good within an epoch.
 func inBackup(key []byte) bool {
 	switch key[0] {
 	case prefixMeta:
-		return string(key) != string(keyFormat) && string(key) != string(keyEpoch)
-	case prefixStaged, prefixDecided, prefixDecision:
+		return string(key) != string(keyFormat) && string(key) != string(keyEpoch) && string(key) != string(keyJournal)
+	case prefixStaged, prefixDecided, prefixDecision, prefixJournal:
 		return false
 	}
 	return true

@@ -154,6 +154,8 @@ type watches struct {
 	about  map[chan struct{}]func(Share) bool
 }
 
+func newWatches() watches { return watches{about: make(map[chan struct{}]func(Share) bool)} }
+
 func (w *watches) add(about func(Share) bool) (<-chan struct{}, func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -140,6 +140,7 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	}
 	var inline []decided
 	var done Counts
+	var journal mergeJournaling
 	staged := 0
 	err = st.eachCandidate(w, func(root ibgib.Hash, list []ibgib.Addr) error {
 		if err := ctx.Err(); err != nil {
@@ -160,6 +161,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 				res.Merges = append(res.Merges, *merge)
 			}
 		}
+		if err := journal.add(w, merge); err != nil {
+			return err
+		}
 		if len(d.entry.Heads) > 1 && len(res.Diverged) < maxListed {
 			res.Diverged = append(res.Diverged, d.entry)
 		}
@@ -179,9 +183,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 		if err := st.stageEntries(w, inline); err != nil {
 			return res, err
 		}
-		err = st.commitStaged(w, decision{share: st.share, state: state})
+		err = st.commitStaged(w, decision{share: st.share, state: state}, &journal)
 	} else {
-		err = st.commitInline(w, inline, state)
+		err = st.commitInline(w, inline, state, &journal)
 	}
 	if err != nil {
 		return res, err
@@ -190,6 +194,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	st.s.counts.committed(st.share, done)
 	if staged+len(inline) > 0 {
 		st.s.watches.moved(st.share)
+	}
+	if journal.begun {
+		st.s.journaled.moved(st.share)
 	}
 	st.end()
 	st.s.loose.set(st.id, nil)
@@ -372,7 +379,7 @@ func putDecided(b recorder, share Share, d decided) {
 	b.put(changeKey(share, d.entry.Seq), root[:])
 }
 
-func (st *Stage) commitInline(w *writer, list []decided, state shareState) error {
+func (st *Stage) commitInline(w *writer, list []decided, state shareState, journal *mergeJournaling) error {
 	if err := w.flushIfFull(); err != nil {
 		return err
 	}
@@ -385,6 +392,9 @@ func (st *Stage) commitInline(w *writer, list []decided, state shareState) error
 	if st.s.loose.byID[st.id] != nil {
 		st.s.loose.set(st.id, nil)
 		w.changeLoose(st.id)
+	}
+	if err := journal.settle(w); err != nil {
+		return err
 	}
 	if err := w.flush(); err != nil {
 		return err
@@ -412,8 +422,11 @@ func (st *Stage) stageEntries(w *writer, list []decided) error {
 // commitStaged decides the commit whose entries have been staged, and applies
 // it. When the deciding write fails, nobody knows whether it was made until the store is
 // opened again: an engine can have failed after it.
-func (st *Stage) commitStaged(w *writer, d decision) error {
+func (st *Stage) commitStaged(w *writer, d decision, journal *mergeJournaling) error {
 	if err := w.flush(); err != nil {
+		return err
+	}
+	if err := journal.settle(w); err != nil {
 		return err
 	}
 	w.put(stagePrefix(prefixDecision, st.id), encodeDecision(d))

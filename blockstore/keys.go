@@ -36,6 +36,7 @@ const (
 	prefixLoose     = 'L' // stage
 	prefixShare     = 's' // share
 	prefixForgotten = 'x' // share, root HASH
+	prefixJournal   = 'j' // log, sequence
 )
 
 var (
@@ -49,6 +50,7 @@ var (
 	keyStrategy  = []byte("Mstrategy")
 	keyUndecided = []byte("Mundecided")
 	keySwept     = []byte("Mswept")
+	keyJournal   = []byte("Mjournal")
 )
 
 func blockKey(slot uint64) []byte {

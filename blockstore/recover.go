@@ -95,6 +95,9 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	if err := s.dropUnsettled(); err != nil {
+		return err
+	}
 	if err := s.resumeErasing(); err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ func (s *Store) Repair(ctx context.Context, progress func(done int)) (RepairRepo
 			return err
 		}
 		defer s.watches.repaired()
+		defer s.journaled.repaired()
 		return r.run()
 	}()
 	if err != nil {
@@ -114,6 +115,9 @@ func (r *repairer) run() error {
 		if err := r.repairShare(share); err != nil {
 			return fmt.Errorf("share %d: %w", share, err)
 		}
+	}
+	if err := r.journal(); err != nil {
+		return fmt.Errorf("journal: %w", err)
 	}
 	end := newBatch()
 	end.remove(keyRepair)

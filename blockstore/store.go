@@ -34,6 +34,9 @@ type Options struct {
 	// Strategy is for timelines with several heads, in every share. If it is another
 	// one than before, what had diverged is merged by the next RetryMerges.
 	Strategy Strategy
+	// Merged makes the text that the journal keeps of a merge, and is called under the
+	// lock of the store, which it must not use; nil: the journal keeps none.
+	Merged func(share Share, at time.Time, m Merge) []byte
 	// DiskFloor is how many bytes of the disk have to stay free: below it, what would
 	// add to the store fails with ErrDiskFull. 0: DefaultDiskFloor; negative: none.
 	// It is not watched in memory, nor where the system cannot be asked.
@@ -72,10 +75,12 @@ type Store struct {
 
 	strategy Strategy
 
-	watches  watches
-	counts   counts
-	rejected func(rule string) // Options.Rejected
-	mixed    atomic.Bool       // blocks of several shares lie side by side
+	watches   watches
+	journaled watches // of the journal
+	counts    counts
+	rejected  func(rule string)                               // Options.Rejected
+	merged    func(share Share, at time.Time, m Merge) []byte // Options.Merged
+	mixed     atomic.Bool                                     // blocks of several shares lie side by side
 
 	// gate is held exclusively while a decided commit is applied, so that no
 	// snapshot shows half of it.
@@ -191,7 +196,9 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		forgotten: make(map[Share]map[ibgib.Hash]bool),
 		erased:    make(map[Share]bool),
 		holds:     holds{byID: make(map[uint64]*hold)},
-		watches:   watches{about: make(map[chan struct{}]func(Share) bool)},
+		watches:   newWatches(),
+		journaled: newWatches(),
+		merged:    opts.Merged,
 		maxPins:   opts.PeerPins,
 		pinned:    make(map[uint32]int),
 	}
@@ -324,6 +331,7 @@ func (s *Store) Epoch() [16]byte { return *s.epoch.Load() }
 // fail with ErrClosed.
 func (s *Store) Close() error {
 	s.watches.close()
+	s.journaled.close()
 	if !s.life.end() {
 		return nil
 	}

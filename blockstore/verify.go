@@ -23,14 +23,14 @@ type VerifyReport struct {
 
 // A Problem is one thing that is not as it must be.
 type Problem struct {
-	Kind   string `json:"kind"` // "gib", "member", "closed", "frame", "waiting", "head", "pin", "change-log", "fingerprint"
+	Kind   string `json:"kind"` // "gib", "member", "closed", "frame", "waiting", "head", "pin", "change-log", "fingerprint", "journal"
 	Item   string `json:"item"` // an address or a hash
 	Detail string `json:"detail"`
 }
 
 // Verify recomputes the gib of every block and, for every share, membership,
 // closed flags, frames, waiting records, heads, change log and fingerprint,
-// all of one moment. progress, if not nil, is called now and then with the
+// and the journal, all of one moment. progress, if not nil, is called now and then with the
 // number of records checked. The error is about reading, not about what is
 // found.
 func (s *Store) Verify(ctx context.Context, progress func(checked int)) (VerifyReport, error) {
@@ -62,7 +62,7 @@ func (s *Store) Verify(ctx context.Context, progress func(checked int)) (VerifyR
 			}
 		}
 		v.strays()
-		return nil
+		return v.journal()
 	})
 	return v.report, err
 }
