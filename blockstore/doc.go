@@ -22,8 +22,11 @@
 // ibgib. It does not talk to peers, and it does not decide what a timeline
 // presents beyond its latest frame by the manual rule.
 //
+// The journal tells, to who comes again, what commits have merged, and keeps what the
+// node tells of peers and sagas there; it is bounded.
+//
 // FORMAT.md describes the keys, the records and what is durable when. The
 // files follow the way of a block: stage, take, loose, writer (blocks, admission), closing,
-// commit, recover, then read, reader, changes, pins, gc, expiry, verify, rebuild, repair,
+// commit, recover, then read, reader, changes, journal, pins, gc, expiry, verify, rebuild, repair,
 // backup and restore, migrate; kv is the engine below.
 package blockstore

@@ -25,8 +25,9 @@ const (
 // which belongs to the kind.
 type Event struct {
 	// ID is the place behind the event, to go on from (EventOptions.Since), in the
-	// logs of the heads that moved in each share. Events of other kinds are not kept
-	// and have none.
+	// logs of the heads that moved in each share and in the journal, which keeps the last
+	// 10,000 merges, events of peers, and of sagas. The progress of a saga is not kept and
+	// has none, nor has an event of a peer or a saga that could not be written.
 	ID   string    `json:"id,omitempty"`
 	Kind EventKind `json:"kind"`
 	Time time.Time `json:"time"` // of heads: when the newest head came into the store
@@ -102,7 +103,8 @@ type SagaOutcome struct {
 
 // MissedEvent says what a subscriber did not get.
 type MissedEvent struct {
-	// Events counts those without an ID that came faster than they were taken.
+	// Events counts those of the kinds wanted that are not kept any more, or came faster
+	// than they were kept or taken.
 	Events uint64 `json:"events,omitempty"`
 	// Log says that the log of heads has begun anew, so that any heads may have
 	// moved: read them all.

@@ -23,13 +23,17 @@ const (
 
 // Merge tells of a timeline that has diverged and whose branches have been merged.
 type Merge struct {
+	Share  string     `json:"share,omitempty"` // its name; empty: the default share
 	Tjp    ibgib.Addr `json:"tjp"`
 	Latest ibgib.Addr `json:"latest"` // the merge frame
-	// Overridden are the writes that lost against a later one which had not seen them;
-	// at most 1,000. As an event it has those that are new with this merge.
-	Overridden []Overridden `json:"overridden"`
-	// Skipped are changes that do not fit any more.
-	Skipped []ibgib.Addr `json:"skipped"`
+	// Overridden are the writes that lost against a later one which had not seen them,
+	// those of them that are new with this merge, as far as an event has room; OverriddenMore
+	// counts others.
+	Overridden     []Overridden `json:"overridden"`
+	OverriddenMore int          `json:"overriddenMore,omitempty"`
+	// Skipped are changes that do not fit any more, and how many others there are.
+	Skipped     []ibgib.Addr `json:"skipped"`
+	SkippedMore int          `json:"skippedMore,omitempty"`
 }
 
 // Overridden is one write that another one took the place of.
@@ -39,17 +43,11 @@ type Overridden struct {
 	LostBy ibgib.Addr      `json:"lostBy"`         // the frame that wrote it
 	Won    json.RawMessage `json:"won,omitempty"`
 	WonBy  ibgib.Addr      `json:"wonBy"`
-}
 
-func mergeOf(m blockstore.Merge) Merge {
-	shown := Merge{Tjp: m.Root, Latest: m.Latest, Overridden: []Overridden{}, Skipped: m.Skipped}
-	if shown.Skipped == nil {
-		shown.Skipped = []ibgib.Addr{}
-	}
-	for _, o := range m.Overridden {
-		shown.Overridden = append(shown.Overridden, overridden(o))
-	}
-	return shown
+	// LostBytes and WonBytes are the sizes of values that are too long for an event, and
+	// are left out of it.
+	LostBytes int `json:"lostBytes,omitempty"`
+	WonBytes  int `json:"wonBytes,omitempty"`
 }
 
 func overridden(o timeline.Overridden) Overridden {
@@ -97,11 +95,10 @@ func (n *Node) retryMerges(ctx context.Context) {
 	}
 }
 
-// tellMerges tells those who follow the events of merges, and warns of clocks.
+// tellMerges logs merges, and warns of clocks. Those who follow the events read of them in
+// the journal.
 func (n *Node) tellMerges(ctx context.Context, merges []blockstore.Merge) {
 	for _, m := range merges {
-		told := mergeOf(m)
-		n.events.publish(Event{Kind: EventMerge, Merge: &told})
 		n.log.Info("branches merged", "timeline", m.Root, "latest", m.Latest, "overridden", len(m.Overridden), "skipped", len(m.Skipped))
 		// The merge has the time of the last change in it, which wins against all others.
 		g, err := n.store.Get(ctx, m.Latest)

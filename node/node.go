@@ -91,6 +91,7 @@ type Node struct {
 	search    atomic.Pointer[string] // Status.Search; nil: off
 
 	events      *events
+	journal     *journal
 	lives       lives
 	shares      *shares
 	forgetfuls  *forgetfuls
@@ -172,6 +173,7 @@ func open(cfg Config) (*Node, error) {
 	counters := metrics.New()
 	store, err := blockstore.Open(dir.Store(), blockstore.Options{
 		Logger: log, PeerBudget: limits.PeerDisk, Strategy: presented(cfg.Strategy), Admit: book.Admit, Rejected: counters.Rejected,
+		Merged: keptMerge,
 	})
 	if err != nil {
 		return nil, err
@@ -182,17 +184,22 @@ func open(cfg Config) (*Node, error) {
 		book: book, store: store, view: store.View(blockstore.DefaultShare), events: &events{now: time.Now}, metrics: counters,
 	}
 	n.dials = &dialRule{networks: &n.networks, isSeed: reach.isSeed}
+	n.journal = newJournal(store, n.events, log)
 	n.limitLAN.Store(limits.LimitLAN)
 	n.wire = protocol.Options{Logger: log, Throttle: protocol.NewThrottle(limits.Rates, n.isUnlimited)}
-	if err := n.load(); err != nil {
+	fail := func(err error) (*Node, error) {
+		n.journal.close()
 		return nil, errors.Join(err, store.Close())
 	}
+	if err := n.load(); err != nil {
+		return fail(err)
+	}
 	if err := n.openIdentity(cfg.Passphrase); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return fail(err)
 	}
 	own, err := identity.OpenSessions(dir.Sessions(), n.self, n.id.id.String())
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return fail(err)
 	}
 	n.sessions = newSessions(own)
 	for _, by := range n.trust.orphans() { // it ended between two steps
@@ -378,6 +385,7 @@ func (n *Node) Close() error {
 		errs = append(errs, service.Close(), n.shows.Load().Close(), n.wide.Load().close(), h.Close())
 		n.join.Wait()
 	}
+	n.journal.close()
 	n.self.Close()
 	errs = append(errs, n.contacts.save(), n.book.Close(), n.store.Close())
 	if err := errors.Join(errs...); err != nil {

@@ -5,6 +5,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/ibgib/ibgib-node/blockstore"
 )
 
 // peerNow returns what this node knows of a peer.
@@ -62,5 +64,5 @@ func (n *Node) disconnected(ctx context.Context, p peer.ID) {
 }
 
 func (n *Node) publishPeer(p peer.ID, change PeerChange) {
-	n.events.publish(Event{Kind: EventPeer, Peer: &PeerEvent{Change: change, Peer: n.peerNow(p)}})
+	n.journal.tell(blockstore.PeerLog, Event{Kind: EventPeer, Peer: &PeerEvent{Change: change, Peer: n.peerNow(p)}})
 }

@@ -190,13 +190,14 @@ type sagaTeller struct {
 
 func (n *Node) tellSaga(p peer.ID, sh *share, role saga.Role, timelines int) *sagaTeller {
 	t := &sagaTeller{n: n, last: n.now(), e: SagaEvent{State: SagaBegun, Peer: p.String(), Share: sh.label(), Role: role.String(), Timelines: timelines}}
-	t.publish()
+	t.keep()
 	return t
 }
 
-func (t *sagaTeller) publish() {
+// keep has the journal tell where the saga is.
+func (t *sagaTeller) keep() {
 	e := t.e
-	t.n.events.publish(Event{Kind: EventSaga, Saga: &e})
+	t.n.journal.tell(blockstore.SagaLog, Event{Kind: EventSaga, Saga: &e})
 }
 
 func (t *sagaTeller) progress(p SyncProgress) {
@@ -205,12 +206,13 @@ func (t *sagaTeller) progress(p SyncProgress) {
 		return
 	}
 	t.last = now
-	t.e.State, t.e.SagaID, t.e.Progress = SagaProgress, p.SagaID, &p
-	t.publish()
+	e := t.e
+	e.State, e.SagaID, e.Progress = SagaProgress, p.SagaID, &p
+	t.n.events.publish(Event{Kind: EventSaga, Saga: &e})
 }
 
 func (t *sagaTeller) end(r saga.Result, err error) {
-	t.e.State, t.e.SagaID, t.e.Progress = SagaEnded, r.SagaID.String(), nil
+	t.e.State, t.e.SagaID = SagaEnded, r.SagaID.String()
 	t.e.Outcome = &SagaOutcome{
 		Converged: r.Converged, Equal: r.Equal, Rounds: r.Rounds,
 		Sent: Traffic(r.Sent), Received: Traffic(r.Received), Conflicts: len(r.Conflicts),
@@ -218,5 +220,5 @@ func (t *sagaTeller) end(r saga.Result, err error) {
 	if err != nil {
 		t.e.Outcome.Error = err.Error()
 	}
-	t.publish()
+	t.keep()
 }

@@ -15,8 +15,9 @@ import (
 const (
 	// maxSubscribers bounds the subscriptions to events.
 	maxSubscribers = 64
-	// eventQueue bounds the events that wait for one subscriber. Heads that moved
-	// need no queue: they are read from the change log when their turn comes.
+	// eventQueue bounds the events that wait for one subscriber and are not kept. Others
+	// need no queue: they are read from the change logs and the journal when their turn
+	// comes.
 	eventQueue = 256
 	// headsPage is how many moves are read from the change log at a time.
 	headsPage = 256
@@ -30,8 +31,8 @@ var ErrSubscribers = errors.New("too many subscribers to events")
 type EventOptions struct {
 	// Kinds are the kinds wanted; none: all. Ready and missed always come.
 	Kinds []EventKind
-	// Since is the ID of an event: what has moved after it comes first, each timeline
-	// once. An ID whose number is 0 stands for the beginning.
+	// Since is the ID of an event: what has happened after it comes first, of heads that
+	// moved each timeline once. An ID whose number is 0 stands for the beginning.
 	Since string
 }
 
@@ -41,9 +42,10 @@ type Subscription struct {
 	n     *Node
 	kinds map[EventKind]bool // nil: all
 
-	moved <-chan struct{}
+	moved <-chan struct{} // heads have
+	added <-chan struct{} // to the journal
 	stop  func()
-	queue chan Event
+	queue chan Event    // that are not kept
 	ended chan struct{} // closed by Close
 
 	mu     sync.Mutex // guards missed
@@ -51,7 +53,8 @@ type Subscription struct {
 	once   sync.Once
 
 	at      places // behind what has been read
-	behind  bool   // there may be more to read
+	behind  bool   // there may be more to read of heads
+	toRead  bool   // and of the journal
 	pending []Event
 }
 
@@ -67,7 +70,7 @@ func (n *Node) Subscribe(ctx context.Context, o EventOptions) (*Subscription, er
 }
 
 func (n *Node) subscribe(ctx context.Context, o EventOptions) (*Subscription, error) {
-	s := &Subscription{n: n, queue: make(chan Event, eventQueue), ended: make(chan struct{}), behind: true}
+	s := &Subscription{n: n, queue: make(chan Event, eventQueue), ended: make(chan struct{}), behind: true, toRead: true}
 	for _, kind := range o.Kinds {
 		switch kind {
 		case EventHeads, EventConflict, EventMerge, EventResolved, EventPeer, EventSaga:
@@ -87,7 +90,10 @@ func (n *Node) subscribe(ctx context.Context, o EventOptions) (*Subscription, er
 			return nil, err
 		}
 	}
-	s.moved, s.stop = n.store.WatchAll()
+	var stopMoved, stopAdded func()
+	s.moved, stopMoved = n.store.WatchAll()
+	s.added, stopAdded = n.store.WatchJournal()
+	s.stop = func() { stopMoved(); stopAdded() }
 	if o.Since == "" {
 		s.at, err = n.ends(ctx)
 	}
@@ -126,6 +132,11 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 				return Event{}, fmt.Errorf("node: events: %w", ErrClosed)
 			}
 			s.behind = true
+		case _, ok := <-s.added:
+			if !ok {
+				return Event{}, fmt.Errorf("node: events: %w", ErrClosed)
+			}
+			s.toRead = true
 		case e := <-s.queue:
 			return e, nil
 		case <-s.ended:
@@ -144,7 +155,12 @@ func (s *Subscription) Try(ctx context.Context) (e Event, ok bool, err error) {
 		s.behind = open
 	default:
 	}
-	for len(s.pending) == 0 && s.behind {
+	select {
+	case _, open := <-s.added:
+		s.toRead = open
+	default:
+	}
+	for len(s.pending) == 0 && (s.behind || s.toRead) {
 		if err := s.read(ctx); err != nil {
 			return Event{}, false, fmt.Errorf("node: events: %w", err)
 		}
@@ -164,8 +180,29 @@ func (s *Subscription) Try(ctx context.Context) (e Event, ok bool, err error) {
 	return Event{}, false, nil
 }
 
-// read takes the next page of the change logs, one share after the other.
+// read takes the next page of the change logs, then of the journal.
 func (s *Subscription) read(ctx context.Context) error {
+	var err error
+	if s.behind {
+		err = s.readHeads(ctx)
+	} else {
+		err = s.readJournal(ctx)
+	}
+	switch {
+	case errors.Is(err, blockstore.ErrOtherLog):
+		if s.at, err = s.n.ends(ctx); err != nil {
+			return err
+		}
+		s.pending = append(s.pending, s.gap(MissedEvent{Log: true}))
+		return nil
+	case errors.Is(err, blockstore.ErrClosed):
+		return ErrClosed
+	}
+	return err
+}
+
+// readHeads takes the next page of the change logs, one share after the other.
+func (s *Subscription) readHeads(ctx context.Context) error {
 	if !s.wants(EventHeads) && !s.wants(EventConflict) && !s.wants(EventResolved) {
 		s.behind = false
 		return nil
@@ -178,14 +215,6 @@ func (s *Subscription) read(ctx context.Context) error {
 		switch {
 		case errors.Is(err, blockstore.ErrOtherLog) && s.n.shares.current(sh) == nil:
 			continue // it has just been deleted
-		case errors.Is(err, blockstore.ErrOtherLog):
-			if s.at, err = s.n.ends(ctx); err != nil {
-				return err
-			}
-			s.pending = append(s.pending, s.gap(MissedEvent{Log: true}))
-			return nil
-		case errors.Is(err, blockstore.ErrClosed):
-			return ErrClosed
 		case err != nil || left == 0:
 			return err
 		}

@@ -157,10 +157,10 @@ func (c *cli) followAll(ctx context.Context, since string) error {
 			case e.Kind == node.EventReady:
 				err = f.begin()
 			case e.Kind == node.EventMissed:
-				err = f.line(e, "the list of changes has begun anew: ibgib-node heads  shows where all timelines are")
+				err = f.line(e, missedRow(e))
 			case e.Kind == node.EventHeads:
 				err = f.line(e, changeRow(e))
-			case e.Kind == node.EventMerge && (c.json || len(e.Merge.Overridden)+len(e.Merge.Skipped) > 0):
+			case e.Kind == node.EventMerge && (c.json || overriddenIn(e)+skippedIn(e) > 0):
 				err = f.line(e, mergeRow(e))
 			}
 			if err != nil {
@@ -188,10 +188,22 @@ func changeRow(e node.Event) string {
 	return changeLine(showTime(e.Time), n, from, latest)
 }
 
+// missedRow says what does not come, and where it can be seen.
+func missedRow(e node.Event) string {
+	if e.Missed.Log {
+		return "the list of changes has begun anew: ibgib-node heads  shows where all timelines are"
+	}
+	return count(e.Missed.Events, "merge") + " not listed any more: ibgib-node conflicts list  shows what is merged"
+}
+
+func overriddenIn(e node.Event) int { return len(e.Merge.Overridden) + e.Merge.OverriddenMore }
+
+func skippedIn(e node.Event) int { return len(e.Merge.Skipped) + e.Merge.SkippedMore }
+
 // mergeRow says that a merge has overridden something.
 func mergeRow(e node.Event) string {
-	what := count(len(e.Merge.Overridden), "write") + " overridden"
-	if n := len(e.Merge.Skipped); n > 0 {
+	what := count(overriddenIn(e), "write") + " overridden"
+	if n := skippedIn(e); n > 0 {
 		what += ", " + count(n, "change") + " not applied"
 	}
 	return changeLine(showTime(e.Time), "merge", what+": conflicts show", show(e.Merge.Tjp))

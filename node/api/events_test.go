@@ -105,7 +105,7 @@ func TestEvents(t *testing.T) {
 			if _, err := c.Trust(t.Context(), peer); err != nil {
 				t.Fatal(err)
 			}
-			if e := f.next(t); e.Kind != node.EventPeer || e.Peer.Change != node.PeerTrusted || e.Peer.PeerID != peer || !e.Peer.Trusted || e.ID != "" {
+			if e := f.next(t); e.Kind != node.EventPeer || e.Peer.Change != node.PeerTrusted || e.Peer.PeerID != peer || !e.Peer.Trusted || e.ID == "" {
 				t.Errorf("event %+v", e)
 			}
 			f.cancel()
@@ -117,6 +117,13 @@ func TestEvents(t *testing.T) {
 				t.Errorf("first event %+v", e)
 			}
 			if e := f.next(t); e.Heads == nil || e.Heads.Latest != b {
+				t.Errorf("event %+v", e)
+			}
+			f = follow(t, c, node.EventOptions{Since: first.ID, Kinds: []node.EventKind{node.EventPeer}})
+			if e := f.next(t); e.Kind != node.EventReady {
+				t.Errorf("first event %+v", e)
+			}
+			if e := f.next(t); e.Kind != node.EventPeer || e.Peer.Change != node.PeerTrusted || e.Peer.PeerID != peer || e.ID == "" {
 				t.Errorf("event %+v", e)
 			}
 			for _, o := range []node.EventOptions{{Since: "nonsense"}, {Kinds: []node.EventKind{"other"}}} {
