@@ -140,7 +140,7 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	}
 	var inline []decided
 	var done Counts
-	var journal mergeJournaling
+	var journal *mergeJournaling // nil: nothing has been merged
 	staged := 0
 	err = st.eachCandidate(w, func(root ibgib.Hash, list []ibgib.Addr) error {
 		if err := ctx.Err(); err != nil {
@@ -160,9 +160,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 			if len(res.Merges) < maxListed {
 				res.Merges = append(res.Merges, *merge)
 			}
-		}
-		if err := journal.add(w, merge); err != nil {
-			return err
+			if journal, err = w.journalMerge(journal, merge); err != nil {
+				return err
+			}
 		}
 		if len(d.entry.Heads) > 1 && len(res.Diverged) < maxListed {
 			res.Diverged = append(res.Diverged, d.entry)
@@ -183,9 +183,9 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 		if err := st.stageEntries(w, inline); err != nil {
 			return res, err
 		}
-		err = st.commitStaged(w, decision{share: st.share, state: state}, &journal)
+		err = st.commitStaged(w, decision{share: st.share, state: state}, journal)
 	} else {
-		err = st.commitInline(w, inline, state, &journal)
+		err = st.commitInline(w, inline, state, journal)
 	}
 	if err != nil {
 		return res, err
@@ -195,7 +195,7 @@ func (st *Stage) commit(ctx context.Context, w *writer) (CommitResult, error) {
 	if staged+len(inline) > 0 {
 		st.s.watches.moved(st.share)
 	}
-	if journal.begun {
+	if journal != nil {
 		st.s.journaled.moved(st.share)
 	}
 	st.end()

@@ -116,9 +116,6 @@ func (j *journaling) add(b recorder, snap snapshot, e JournalEntry) (err error) 
 // settle makes what was added part of the journal, and removes the oldest where a log has
 // too many.
 func (j *journaling) settle(b recorder, get func(key []byte) ([]byte, bool, error)) {
-	if !j.begun {
-		return
-	}
 	for log := range j.state {
 		l := &j.state[log]
 		for l.count > maxJournalRecords || l.bytes > maxJournalBytes && l.count > 0 {
@@ -143,29 +140,38 @@ type mergeJournaling struct {
 	more  uint64 // beyond what the journal has room for
 }
 
-// add adds a merge. What it puts is written with the commit, or before.
-func (j *mergeJournaling) add(w *writer, m *Merge) error {
-	if m == nil || w.s.merged == nil || w.share == LocalArea {
-		return nil
+// journalMerge adds a merge to j, nil before the first one, and returns it. What is put is
+// written with the commit, or before.
+func (w *writer) journalMerge(j *mergeJournaling, m *Merge) (*mergeJournaling, error) {
+	if w.s.merged == nil || w.share == LocalArea {
+		return nil, nil
 	}
+	if j == nil {
+		j = &mergeJournaling{at: w.s.arrivalTime()}
+	}
+	return j, j.addMerge(w, m)
+}
+
+func (j *mergeJournaling) addMerge(w *writer, m *Merge) error {
 	if j.added == maxJournalRecords-1 {
 		j.more++
 		return nil
 	}
-	if j.added++; j.added == 1 {
-		j.at = w.s.arrivalTime()
-	}
+	j.added++
 	e := JournalEntry{Log: MergeLog, Text: w.s.merged(w.share, j.at, *m)}
-	if err := j.journaling.add(w, w.snap, e); err != nil {
+	if err := j.add(w, w.snap, e); err != nil {
 		return err
 	}
 	return w.flushIfFull()
 }
 
-// settle is called for the batch that makes the commit final.
+// settle is called for the batch that makes the commit final, and does nothing on nil.
 func (j *mergeJournaling) settle(w *writer) error {
+	if j == nil {
+		return nil
+	}
 	if j.more > 0 {
-		if err := j.journaling.add(w, w.snap, JournalEntry{Log: MergeLog, Gone: j.more}); err != nil {
+		if err := j.add(w, w.snap, JournalEntry{Log: MergeLog, Gone: j.more}); err != nil {
 			return err
 		}
 	}

@@ -233,7 +233,7 @@ func TestJournalOfRetriedMerge(t *testing.T) {
 	if n := checkMergesKept(t, s); n != 0 {
 		t.Errorf("%d merges", n)
 	}
-	if res, err := s.RetryMerges(t.Context()); len(res.Merges) != 1 || err != nil {
+	if res, err := s.RetryMerges(t.Context(), nil); len(res.Merges) != 1 || err != nil {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	if n := checkMergesKept(t, s); n != 1 {
