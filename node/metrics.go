@@ -108,7 +108,7 @@ func (n *Node) sampleStore(ctx context.Context) []sample {
 		}, "share"),
 		gauge("named_shares", "Shares beside the default one.", number(func() int { return len(n.shares.list()) })),
 		counter("stored_ibgibs_total", "ibGibs that have come into the store, made here or elsewhere.", number(func() uint64 { return counts.IbGibs })),
-		counter("stored_ibgib_bytes_total", "Bytes of their stored forms.", number(func() uint64 { return counts.Bytes })),
+		counter("stored_ibgib_bytes_total", "Bytes of the stored forms of the ibGibs that have come into the store.", number(func() uint64 { return counts.Bytes })),
 		counter("heads_moved_total", "Timelines that got other heads, once for each commit, and constants that were pinned.", number(func() uint64 { return counts.Moved })),
 		counter("merges_total", "Merges of branches of timelines that became their latest state.", number(func() uint64 { return counts.Merges })),
 		counter("overridden_writes_total", "Writes that merges have put a later one in the place of.", number(func() uint64 { return counts.Overridden })),
@@ -166,7 +166,7 @@ func (n *Node) sampleWork() []sample {
 			tell(float64(received.Count), metrics.Received)
 			return nil
 		}, "direction"),
-		counter("rate_limit_wait_seconds_total", "Time that they have waited.", func(tell func(float64, ...string)) error {
+		counter("rate_limit_wait_seconds_total", "Time that messages have waited for the limits of bandwidth.", func(tell func(float64, ...string)) error {
 			tell(sent.Time.Seconds(), metrics.Sent)
 			tell(received.Time.Seconds(), metrics.Received)
 			return nil
@@ -184,7 +184,7 @@ func (n *Node) sampleWork() []sample {
 			return nil
 		}, "outcome"),
 		counter("shown_ibgibs_total", "ibGibs that others have fetched from this node.", number(func() uint64 { return shown.IbGibs })),
-		counter("shown_ibgib_bytes_total", "Bytes of their stored forms.", number(func() uint64 { return shown.Bytes })),
+		counter("shown_ibgib_bytes_total", "Bytes of the stored forms of the ibGibs that others have fetched from this node.", number(func() uint64 { return shown.Bytes })),
 	)
 }
 
@@ -224,15 +224,15 @@ func (n *Node) sampleHost(h host.Host, started time.Time) []sample {
 			tell(float64(used.NumConnsInbound), "inbound")
 			tell(float64(used.NumConnsOutbound), "outbound")
 			return nil
-		}, "dir"),
+		}, "direction"),
 		gauge("libp2p_connections_limit", "Connections above which none is taken; those of untrusted peers are closed above two thirds of it.", number(func() int { return n.limits.Connections + n.limits.Connections/2 })),
 		gauge("libp2p_streams", "Streams, by who opened them.", func(tell func(float64, ...string)) error {
 			tell(float64(used.NumStreamsInbound), "inbound")
 			tell(float64(used.NumStreamsOutbound), "outbound")
 			return nil
-		}, "dir"),
+		}, "direction"),
 		gauge("libp2p_memory_bytes", "Memory that libp2p has reserved for connections and streams.", number(func() int64 { return used.Memory })),
-		gauge("libp2p_memory_limit_bytes", "Memory that it may reserve.", number(func() int64 { return n.limits.Memory })),
+		gauge("libp2p_memory_limit_bytes", "Memory that libp2p may reserve for connections and streams.", number(func() int64 { return n.limits.Memory })),
 	}
 	if r := n.reachability(h); r != nil {
 		list = append(list,

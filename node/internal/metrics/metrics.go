@@ -63,8 +63,8 @@ func New() *Set {
 	s.countSagas()
 	s.countFetches()
 	s.notices = bothOf(s.vec("notices_total", "Notices of changed heads, by which peers tell each other what there is to sync.", "direction"))
-	s.refusals = rules{s.vec("refused_ibgibs_total", "ibGibs that came in a sync, a fetch or an import and were refused for good, by the rule that they break.", "rule")}
-	s.rejections = rules{s.vec("rejected_frames_total", "Frames that were stored and kept out of their timelines, by rule; one that is decided about again counts again.", "rule")}
+	s.refusals = rulesOf(s.vec("refused_ibgibs_total", "ibGibs that came in a sync, a fetch or an import and were refused for good, by the rule that they break.", "rule"), refusing)
+	s.rejections = rulesOf(s.vec("rejected_frames_total", "Frames that were stored and kept out of their timelines, by rule; one that is decided about again counts again.", "rule"), rejecting)
 	s.missed = s.vec("events_missed_total", "Events that subscribers did not get, since they took them too slowly.").WithLabelValues()
 	s.blocked, s.traffic = make(map[string]prometheus.Counter), make(map[string]both)
 	blocked := s.vec("libp2p_blocked_total", "What the resource manager of libp2p did not allow, since a limit was reached.", "resource")

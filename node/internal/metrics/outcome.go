@@ -52,7 +52,7 @@ func (s *Set) countFetches() {
 		s.fetches[outcome] = ended.WithLabelValues(outcome)
 	}
 	s.fetchedIbGibs = s.vec("fetched_ibgibs_total", "ibGibs that fetches of this node have brought.").WithLabelValues()
-	s.fetchedBytes = s.vec("fetched_message_bytes_total", "Bytes of the messages by which they came.").WithLabelValues()
+	s.fetchedBytes = s.vec("fetched_message_bytes_total", "Bytes of the messages by which fetches of this node have brought ibGibs.").WithLabelValues()
 }
 
 // Fetched counts a fetch that has ended, with what it has brought.

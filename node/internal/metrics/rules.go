@@ -9,31 +9,30 @@ import (
 	"github.com/ibgib/ibgib-node/timeline"
 )
 
-// otherRule is counted for a rule that is none of known.
+// otherRule is counted for a rule that is none of the known ones.
 const otherRule = "other"
 
-// rules counts by rule. Only rules that have been broken have a counter.
-type rules struct{ of *prometheus.CounterVec }
+// rules counts by rule. Each rule is there from the beginning, so that the first time that
+// it is broken shows as an increase.
+type rules map[string]prometheus.Counter
 
-func (r rules) inc(rule string) {
-	if !known[rule] {
-		rule = otherRule
+func rulesOf[R ~string](v *prometheus.CounterVec, list []R) rules {
+	r := rules{otherRule: v.WithLabelValues(otherRule)}
+	for _, rule := range list {
+		r[string(rule)] = v.WithLabelValues(string(rule))
 	}
-	r.of.WithLabelValues(rule).Inc()
+	return r
 }
 
-// known are the rules by which this node refuses ibGibs and keeps frames out.
-var known = func() map[string]bool {
-	all := make(map[string]bool)
-	for _, rule := range refusing {
-		all[string(rule)] = true
+func (r rules) inc(rule string) {
+	c, known := r[rule]
+	if !known {
+		c = r[otherRule]
 	}
-	for _, rule := range rejecting {
-		all[rule] = true
-	}
-	return all
-}()
+	c.Inc()
+}
 
+// refusing are the rules by which this node refuses ibGibs.
 var refusing = []ibgib.Rule{
 	ibgib.RuleBadJSON, ibgib.RuleBadRecord, ibgib.RuleUnknownMember, ibgib.RuleNotCanonical, ibgib.RuleInvalidUTF8,
 	ibgib.RuleLoneSurrogate, ibgib.RuleDuplicateMember, ibgib.RuleProtoMember, ibgib.RuleNumberRange, ibgib.RuleBadIb,
@@ -42,6 +41,7 @@ var refusing = []ibgib.Rule{
 	ibgib.RuleTooLarge, ibgib.RuleTooDeep, ibgib.RuleTooManyLinks, blockstore.RuleAlias,
 }
 
+// rejecting are the rules by which it keeps frames, and pins of peers, out of the index.
 var rejecting = []string{
 	timeline.RuleNotAFrame, timeline.RuleTjpList, timeline.RuleBadTjp, timeline.RuleKeystone,
 	timeline.RuleNoPredecessor, timeline.RulePredecessorOut, timeline.RuleForeign, timeline.RuleBadN,
@@ -50,5 +50,5 @@ var rejecting = []string{
 	timeline.RuleTooManyHeads, timeline.RuleListOrder, timeline.RuleListFrame, timeline.RuleListHistory,
 	timeline.RuleSkippedList, timeline.RuleKeepForm, timeline.RuleKeepState, timeline.RuleKeepTime,
 	blockstore.RuleBarred, blockstore.RuleUndecided,
-	blockstore.RuleManyPins, identity.RuleUnknown, identity.RuleRival,
+	blockstore.RuleManyPins, identity.RuleRival,
 }
