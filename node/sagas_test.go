@@ -197,3 +197,55 @@ func TestSagasCutAndClose(t *testing.T) {
 		}
 	})
 }
+
+// A share that is to go another way ends the sagas about it that run, and none begins that
+// was meant for the way it went.
+func TestShareTurnedWhileASagaRuns(t *testing.T) {
+	n, err := Open(Config{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	member := testPeer(t, 1)
+	if _, err := n.Trust(t.Context(), member.String()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"turned", "other"} {
+		if _, err := n.CreateShare(t.Context(), ShareOptions{Name: name, Members: []string{member.String()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := n.shares.byName("turned")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := n.shares.byName("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, place := mustBegin(t, n.sagas, sagaKey{member, before.scope(nil), saga.Initiator})
+	goesOn, beside := mustBegin(t, n.sagas, sagaKey{member, other.scope(nil), saga.Initiator})
+	defer beside.end(saga.Result{}, nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-running.Done()
+		place.end(saga.Result{}, context.Cause(running))
+	}()
+	manual := saga.StrategyManual
+	if _, err := n.SetShare(t.Context(), "turned", ShareSettings{Strategy: &manual}); err != nil || running.Err() != nil {
+		t.Fatalf("another strategy: %v, the saga ended with %v", err, context.Cause(running))
+	}
+	if _, err := n.SetShare(t.Context(), "turned", ShareSettings{Direction: SendOnly}); err != nil {
+		t.Fatal(err)
+	}
+	if running.Err() == nil {
+		t.Fatal("the saga goes on")
+	}
+	<-ended
+	if !errors.Is(context.Cause(running), errTurned) || goesOn.Err() != nil {
+		t.Errorf("the saga ended with %v, that of another share with %v", context.Cause(running), context.Cause(goesOn))
+	}
+	_, err = n.openSaga(t.Context(), peer.AddrInfo{ID: member}, before, nil, nil)
+	wantBusy(t, err)
+}

@@ -170,3 +170,28 @@ func TestShareThatLeftAlone(t *testing.T) {
 		mustVerify(t, n)
 	}
 }
+
+// A share that leaves branches to a person does so with those that come from another share
+// of the node, which has merged them.
+func TestShareStrategyOfOffers(t *testing.T) {
+	a, b := sharing(t, "family")
+	manual := saga.StrategyManual
+	if _, err := a.SetShare(t.Context(), "family", node.ShareSettings{Strategy: &manual}); err != nil {
+		t.Fatal(err)
+	}
+	tjp := createIn(t, a, "", "note").Tjp
+	if _, err := a.AddToShare(t.Context(), "family", tjp, node.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	syncNow(t, a, b, node.SyncOptions{Share: "default"})
+	set(t, a, tjp, "by a")
+	set(t, b, tjp, "by b")
+	syncNow(t, a, b, node.SyncOptions{Share: "default"})
+	for share, merged := range map[string]bool{"default": true, "family": false} {
+		list, err := a.ShareTimelines(t.Context(), share)
+		if err != nil || len(list) != 1 || len(list[0].Heads) != 2 || list[0].Merged != merged {
+			t.Errorf("%s lists %+v, %v", share, list, err)
+		}
+	}
+	mustVerify(t, a)
+}

@@ -208,3 +208,37 @@ func TestWantsOfUntrusted(t *testing.T) {
 		}
 	}
 }
+
+// So they do when the trust of a peer ends with the start, which is by another mesh secret.
+func TestWantsOfAnotherMesh(t *testing.T) {
+	dir := t.TempDir()
+	n, err := Open(Config{Data: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := testPeer(t, 1)
+	if _, err := n.trust.admit(p, "tag of another secret"); err != nil {
+		t.Fatal(err)
+	}
+	cut := &saga.Error{Code: saga.CodeUnreachable, Text: "gone", Retry: true}
+	lacking := []saga.Want{{Root: ibgib.Hash{1}, Heads: []ibgib.Hash{{2}}}}
+	if err := n.noteWants(t.Context(), n.shares.def, p, saga.Result{Lacking: lacking}, cut); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err = Open(Config{Data: dir, Listen: []string{"/ip4/127.0.0.1/tcp/0"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if list := n.Wants(); len(list) != 1 {
+		t.Fatalf("wants before the start: %+v", list)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if list := n.Wants(); len(list) != 0 || n.trust.has(p) {
+		t.Errorf("wants after the start: %+v", list)
+	}
+}
