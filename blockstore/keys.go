@@ -53,6 +53,39 @@ var (
 	keyJournal   = []byte("Mjournal")
 )
 
+// isKey tells whether the store can have a record with this key. Keys are read as such
+// without a look at their length.
+func isKey(key []byte) bool {
+	if len(key) < 2 {
+		return false
+	}
+	const number, share, stage, hash = 4, 4, 8, 32
+	size := 1
+	switch key[0] {
+	case prefixMeta:
+		return true
+	case prefixPeer:
+		size += number
+	case prefixBlock, prefixDecision, prefixLoose:
+		size += stage
+	case prefixState, prefixShare:
+		size += share
+	case prefixMember, prefixClosing, prefixEntry, prefixRejected, prefixPin, prefixForgotten:
+		size += share + hash
+	case prefixWaiting:
+		size += share + 2*hash
+	case prefixChange:
+		size += share + 8
+	case prefixStaged, prefixDecided:
+		size += stage + hash
+	case prefixJournal:
+		size += 1 + 8
+	default:
+		return false
+	}
+	return len(key) == size
+}
+
 func blockKey(slot uint64) []byte {
 	return appendBlockKey(make([]byte, 0, 1+8), slot)
 }

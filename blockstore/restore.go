@@ -277,7 +277,7 @@ func (r *backupReader) record() (key, value []byte) {
 	if r.err != nil {
 		return nil, nil
 	}
-	if !inBackup(key) {
+	if !isKey(key) || !inBackup(key) {
 		r.fail("it has a record that backups have not")
 	}
 	return key, value
