@@ -16,6 +16,8 @@ var (
 	ErrIncomplete = errors.New("incomplete")
 	// ErrInUse says that another process has the store open.
 	ErrInUse = errors.New("store is in use by another process")
+	// ErrReadOnly says that the folder of the store cannot be written to.
+	ErrReadOnly = errors.New("the store cannot be written to, which is needed even to read it")
 	// ErrBadBackup says that a stream is not a whole backup, as it was written.
 	ErrBadBackup = errors.New("not a sound backup")
 	// ErrBusy says that GC is running already.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,9 +51,25 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	}
 	db, err := badger.Open(badgerOptions(dir, log))
 	if err != nil {
+		if err := writable(dir); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("open Badger in %s: %w", dir, err)
 	}
 	return &badgerKV{db: db}, nil
+}
+
+// writable fails with ErrReadOnly where a file cannot be made. Badger does not tell that
+// from other failures.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, "writable-*")
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // removeEmptyLogs removes log files of length 0. Badger creates a log and then

@@ -131,8 +131,8 @@ func lockFolder(dir string) (*flock.Flock, error) {
 
 // Open opens the store in the folder dir, and creates it if there is none. A
 // commit that had been decided when the program ended is completed first. It
-// fails with ErrInUse if another process has the store open, and with ErrNewer
-// if a newer version wrote it.
+// fails with ErrInUse if another process has the store open, with ErrNewer
+// if a newer version wrote it, and with ErrReadOnly if the folder cannot be written to.
 func Open(dir string, opts Options) (*Store, error) {
 	lock, err := lockFolder(dir)
 	if err != nil {

@@ -49,6 +49,9 @@ func (c *cli) report(err error, code exitCode) {
 	if r.Code == api.CodeDiskFull && r.Hint == "" {
 		r.Hint = "make room on that disk and try again; what is stored is as it was"
 	}
+	if errors.Is(err, blockstore.ErrReadOnly) && r.Hint == "" {
+		r.Hint = "copy the data directory to where you can write, or restore a backup there, and name that with --data"
+	}
 	if code == exitCanceled {
 		r = errorReport{Code: wordOf(code), Message: "stopped", Exit: code}
 	}
