@@ -141,7 +141,7 @@ func BenchmarkLocalChange(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		_, _, err := s.Change(context.Background(), blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+		_, _, err := s.Change(context.Background(), blockstore.DefaultShare, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 			return m.Mut8(b, latest, "v", fmt.Sprint(i)), nil
 		})
 		if err != nil {

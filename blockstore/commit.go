@@ -67,8 +67,10 @@ func (s *Store) Apply(ctx context.Context, share Share, origin Origin, gs []ibgi
 // Change is Apply for a change that depends on the latest frame of a timeline:
 // f gets it and returns the ibGibs of the change. No other change of the store
 // comes between, so two of them never make a timeline diverge. f must not call
-// the store. It fails with ErrNotFound if the share has no such timeline.
-func (s *Store) Change(ctx context.Context, share Share, root ibgib.Hash, f func(latest ibgib.IbGib) ([]ibgib.IbGib, error)) (PutResult, CommitResult, error) {
+// the store. computed is a merge frame among them that the caller has computed from what
+// the store has, and which is not computed again; nil for none. It fails with ErrNotFound
+// if the share has no such timeline.
+func (s *Store) Change(ctx context.Context, share Share, root ibgib.Hash, computed *timeline.Frame, f func(latest ibgib.IbGib) ([]ibgib.IbGib, error)) (PutResult, CommitResult, error) {
 	var put PutResult
 	var res CommitResult
 	st, err := s.NewStage(share, Origin{})
@@ -92,6 +94,7 @@ func (s *Store) Change(ctx context.Context, share Share, root ibgib.Hash, f func
 		if err != nil {
 			return err
 		}
+		w.computed = computed
 		if put, err = st.putBuffered(ctx, w, gs); err != nil {
 			return err
 		}

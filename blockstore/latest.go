@@ -82,7 +82,7 @@ func (s *Store) UnpinLatest(ctx context.Context, share Share, root ibgib.Hash) (
 // mergeNow merges the heads of an undecided entry, if the disk has room for the
 // merge frame, and returns the entry.
 func (s *Store) mergeNow(ctx context.Context, share Share, e Entry) (Entry, error) {
-	err := s.retryMerge(ctx, share, e.Root, new(RetryResult))
+	_, err := s.retryMerge(ctx, undecidedTask{share, e.Root}, new(RetryResult))
 	if errors.Is(err, ErrDiskFull) {
 		return e, nil
 	}

@@ -10,11 +10,21 @@ import (
 // What computing merges may cost, in the units of timeline.Budget, of which a
 // core does some hundred million a second. A peer has an allowance for each timeline
 // and one for all together; both fill up within mergeRefill. This node has the
-// first one anew for each merge.
+// first one anew for each merge. RetryMerges has the first one for each timeline whenever
+// it is called, and an allowance for all that fills up as well.
 const (
 	mergeAllowance     = 128 << 20
 	peerMergeAllowance = 512 << 20
+	retryAllowance     = 512 << 20
 	mergeRefill        = time.Minute
+)
+
+// Merges are computed under the lock of the store, for which all other changes wait. So
+// what one turn may spend is bounded too; the rest is undecided and left to RetryMerges,
+// which gives the lock back after each slice of its work.
+const (
+	turnAllowance = 32 << 20
+	retrySlice    = 8 << 20
 )
 
 // maxMergeCaches bounds the memory, in bytes, of what merges remember of each
@@ -37,8 +47,11 @@ const (
 
 // merging bounds and remembers the computations of merges. Store.mu guards it.
 type merging struct {
-	ofTimeline, ofPeer int64 // mergeAllowance and peerMergeAllowance
+	ofTimeline, ofPeer, ofTurn int64 // mergeAllowance, peerMergeAllowance and turnAllowance
 
+	turn       int64     // what the turn under way may still spend
+	slice      int64     // retrySlice
+	retries    allowance // of RetryMerges
 	allowances map[allowanceKey]*allowance
 	tidied     time.Time // when those that were whole were last dropped
 	caches     map[mergeTask]*timeline.MergeCache
@@ -65,7 +78,9 @@ func (a *allowance) refill(now time.Time) {
 
 func newMerging() merging {
 	return merging{
-		ofTimeline: mergeAllowance, ofPeer: peerMergeAllowance,
+		ofTimeline: mergeAllowance, ofPeer: peerMergeAllowance, ofTurn: turnAllowance,
+		turn: turnAllowance, slice: retrySlice,
+		retries:    allowance{full: retryAllowance},
 		allowances: make(map[allowanceKey]*allowance),
 		caches:     make(map[mergeTask]*timeline.MergeCache),
 	}
@@ -74,21 +89,34 @@ func newMerging() merging {
 // work returns what a merge may cost at the expense of a peer, and the cache of
 // its task. spent has to be called when the merge is over.
 func (m *merging) work(task mergeTask, peer uint32, now time.Time) (work timeline.MergeWork, spent func()) {
-	cache := m.cache(task)
-	if peer == 0 {
-		return timeline.MergeWork{Budget: timeline.NewBudget(m.ofTimeline), Cache: cache}, m.shrink
+	payers := []*int64{&m.turn}
+	granted := min(m.ofTimeline, m.turn)
+	if peer != 0 {
+		m.forgetFull(now)
+		one := m.allowance(allowanceKey{peer, task.root}, m.ofTimeline, now)
+		all := m.allowance(allowanceKey{peer: peer}, m.ofPeer, now)
+		granted = min(granted, one.left, all.left)
+		payers = append(payers, &one.left, &all.left)
 	}
-	m.forgetFull(now)
-	one := m.allowance(allowanceKey{peer, task.root}, m.ofTimeline, now)
-	all := m.allowance(allowanceKey{peer: peer}, m.ofPeer, now)
-	granted := min(one.left, all.left)
 	budget := timeline.NewBudget(granted)
-	return timeline.MergeWork{Budget: budget, Cache: cache}, func() {
+	return timeline.MergeWork{Budget: budget, Cache: m.cache(task)}, func() {
 		used := granted - budget.Left()
-		one.left -= used
-		all.left -= used
+		for _, left := range payers {
+			*left -= used
+		}
 		m.shrink()
 	}
+}
+
+// remembered is how much is known of the merges of a timeline.
+func (m *merging) remembered(share Share, root ibgib.Addr) int {
+	size := 0
+	for _, of := range []mergeOf{latestOfHeads, checkOfFrames} {
+		if c := m.caches[mergeTask{share, root, of}]; c != nil {
+			size += c.Size()
+		}
+	}
+	return size
 }
 
 func (m *merging) allowance(key allowanceKey, full int64, now time.Time) *allowance {

@@ -207,7 +207,7 @@ func TestChangeOnMerge(t *testing.T) {
 	e = entryOf(t, s, b.base)
 	root, _ := e.Root.Hash()
 	var after ibgib.IbGib
-	_, res, err := s.Change(t.Context(), blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+	_, res, err := s.Change(t.Context(), blockstore.DefaultShare, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 		if latest.Addr() != e.Latest {
 			t.Errorf("a change gets %s, latest is %s", latest.Addr(), e.Latest)
 		}
@@ -357,7 +357,7 @@ func TestStoresConverge(t *testing.T) {
 			for step := range 40 {
 				s := stores[rng.IntN(len(stores))]
 				if rng.IntN(3) > 0 {
-					_, _, err := s.Change(t.Context(), blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+					_, _, err := s.Change(t.Context(), blockstore.DefaultShare, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 						return m.Mut8(t, latest, fmt.Sprint("k", rng.IntN(4)), fmt.Sprint(step)), nil
 					})
 					if err != nil {

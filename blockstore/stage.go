@@ -2,6 +2,7 @@ package blockstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type Stage struct {
 	merges           map[ibgib.Hash]struct{} // merge frames that no frame here follows
 	rejects          bool                    // something is kept out of the index
 	accepted         bool                    // it has nothing but what its heads need
+	mergeBudget      int64                   // what its turns may spend on merges; 0: merging.ofTurn
 	barred           []ibgib.Hash            // roots whose heads stay; see Bar
 	barredWhy        string
 }
@@ -164,6 +166,7 @@ func (st *Stage) turn(f func(w *writer) error) error {
 	if err := st.s.watchAbsence(st.share); err != nil {
 		return err
 	}
+	st.s.merging.turn = cmp.Or(st.mergeBudget, st.s.merging.ofTurn)
 	w := st.s.newWriter(st.share, nil)
 	w.adds, w.strict = true, st.origin.Peer != ""
 	w.onClosed = func(m *member) error { return st.closed(w, m) }

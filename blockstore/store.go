@@ -198,6 +198,7 @@ func openAs(format format, engine kv, opts Options) (*Store, error) {
 		holds:     holds{byID: make(map[uint64]*hold)},
 		watches:   newWatches(),
 		journaled: newWatches(),
+		undecided: newUndecided(),
 		merged:    opts.Merged,
 		maxPins:   opts.PeerPins,
 		pinned:    make(map[uint32]int),

@@ -1,10 +1,11 @@
 package blockstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/ibgib/ibgib-node/ibgib"
@@ -19,19 +20,72 @@ const RuleUndecided = "merge-undecided"
 // undecided are the timelines of which something waits for a merge: frames with
 // RuleUndecided, or an entry with ReasonUndecided. Store.mu guards it.
 type undecided struct {
-	roots map[Share]map[ibgib.Addr]bool
+	roots map[Share]map[ibgib.Addr]retry
 	all   bool // entries that the store had when it was opened are among them
 	none  bool // the store has a record that there are none
+	left  bool // or that there are some, which are left; see LeaveMerges
+
+	noted chan struct{} // see Undecided
+	next  undecidedTask // where RetryMerges goes on
 }
+
+// retry is what is known of the work on one timeline.
+type retry struct {
+	whole bool // it goes on only in one large slice
+}
+
+// undecidedTask is a timeline of a share.
+type undecidedTask struct {
+	share Share
+	root  ibgib.Addr
+}
+
+func newUndecided() undecided { return undecided{noted: make(chan struct{}, 1)} }
 
 func (u *undecided) note(share Share, root ibgib.Addr) {
 	if u.roots == nil {
-		u.roots = make(map[Share]map[ibgib.Addr]bool)
+		u.roots = make(map[Share]map[ibgib.Addr]retry)
 	}
 	if u.roots[share] == nil {
-		u.roots[share] = make(map[ibgib.Addr]bool)
+		u.roots[share] = make(map[ibgib.Addr]retry)
 	}
-	u.roots[share][root] = true
+	if _, known := u.roots[share][root]; !known {
+		u.roots[share][root] = retry{}
+		u.left = false
+		signal(u.noted)
+	}
+}
+
+// Undecided holds a value when something has become undecided since the last one was
+// taken, so that RetryMerges has something to do.
+func (s *Store) Undecided() <-chan struct{} { return s.undecided.noted }
+
+// LeaveMerges records that what is undecided is too much for who uses the store now, and
+// is left to a node that runs. That lasts until something more is undecided.
+func (s *Store) LeaveMerges() error {
+	if err := s.life.enter(); err != nil {
+		return fmt.Errorf("blockstore: %w", err)
+	}
+	defer s.life.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.undecided.empty() || s.undecided.left {
+		return nil
+	}
+	b := newBatch()
+	b.put(keyUndecided, []byte{2})
+	if err := s.kv.write(b); err != nil {
+		return fmt.Errorf("blockstore: leave merges: %w", err)
+	}
+	s.undecided.left = true
+	return nil
+}
+
+// MergesLeft tells whether all that is undecided was left by LeaveMerges.
+func (s *Store) MergesLeft() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.undecided.left
 }
 
 func (u *undecided) settled(share Share, root ibgib.Addr) { delete(u.roots[share], root) }
@@ -70,7 +124,7 @@ func (s *Store) recordUndecided() error {
 	if err := s.kv.write(b); err != nil {
 		return err
 	}
-	s.undecided.none = true
+	s.undecided.none, s.undecided.left = true, false
 	return nil
 }
 
@@ -88,6 +142,11 @@ func (s *Store) loadUndecided(snap snapshot) error {
 		s.undecided.none, s.undecided.all = none, none
 		return err
 	}
+	record, _, err := snap.get(keyUndecided)
+	if err != nil {
+		return err
+	}
+	defer func() { s.undecided.left = bytes.Equal(record, []byte{2}) }()
 	return snap.scan([]byte{prefixRejected}, nil, func(key, value []byte) (bool, error) {
 		j, err := decodeRejection(value)
 		if err != nil || j.Rule != RuleUndecided {
@@ -166,32 +225,31 @@ type RetryResult struct {
 	Left   int     // timelines of which something is still undecided
 	Moved  int     // entries whose heads moved
 	Merges []Merge // at most 1,000
+	Spent  int64   // on computing merges
 }
 
 // RetryMerges takes up what is undecided: frames, which may move heads, and entries
-// that are not merged. What a merge may cost fills up within a minute, and each try
-// goes on where the one before ended as long as memory for that lasts, so call it
-// about as often, and first when the store has been opened. progress may be nil; it is
-// called before each timeline.
+// that are not merged. It works in slices, between which other changes come, and spends
+// what fills up within a minute; each try goes on where the one before ended as long as
+// memory for that lasts. So call it about as often, first when the store has been opened,
+// and when Undecided says so. progress may be nil; it is called before each timeline.
 func (s *Store) RetryMerges(ctx context.Context, progress func(done, all int)) (RetryResult, error) {
 	var res RetryResult
-	tasks, err := s.undecidedRoots(ctx)
+	tasks, err := s.undecidedTasks(ctx)
 	if err != nil {
 		return res, fmt.Errorf("blockstore: retry merges: %w", err)
 	}
-	done, all := 0, 0
-	for _, roots := range tasks {
-		all += len(roots)
-	}
-	for _, share := range slices.Sorted(maps.Keys(tasks)) {
-		for _, root := range tasks[share] {
-			if progress != nil {
-				progress(done, all)
-			}
-			done++
-			if err := s.retryMerge(ctx, share, root, &res); err != nil {
-				return res, fmt.Errorf("blockstore: retry merge of %s: %w", root, err)
-			}
+	for i, task := range tasks {
+		if progress != nil {
+			progress(i, len(tasks))
+		}
+		over, err := s.retryMerge(ctx, task, &res)
+		if err != nil {
+			return res, fmt.Errorf("blockstore: retry merge of %s: %w", task.root, err)
+		}
+		if over {
+			res.Left += len(tasks) - i - 1
+			break
 		}
 	}
 	if err := s.recordUndecided(); err != nil {
@@ -200,7 +258,9 @@ func (s *Store) RetryMerges(ctx context.Context, progress func(done, all int)) (
 	return res, nil
 }
 
-func (s *Store) undecidedRoots(ctx context.Context) (map[Share][]ibgib.Addr, error) {
+// undecidedTasks returns what there is to do, in order, from where the last RetryMerges
+// could not go on.
+func (s *Store) undecidedTasks(ctx context.Context) ([]undecidedTask, error) {
 	if err := s.life.enter(); err != nil {
 		return nil, err
 	}
@@ -210,32 +270,96 @@ func (s *Store) undecidedRoots(ctx context.Context) (map[Share][]ibgib.Addr, err
 	if err := s.findUndecided(ctx); err != nil {
 		return nil, err
 	}
-	tasks := make(map[Share][]ibgib.Addr)
+	var tasks []undecidedTask
 	for share, roots := range s.undecided.roots {
-		tasks[share] = slices.SortedFunc(maps.Keys(roots), ibgib.CompareAddr)
+		for root := range roots {
+			tasks = append(tasks, undecidedTask{share, root})
+		}
 	}
-	return tasks, nil
+	slices.SortFunc(tasks, undecidedTask.compare)
+	from, _ := slices.BinarySearchFunc(tasks, s.undecided.next, undecidedTask.compare)
+	return append(tasks[from:], tasks[:from]...), nil
 }
 
-// retryMerge decides about the undecided frames of a timeline, moves its heads, and
-// merges them.
-func (s *Store) retryMerge(ctx context.Context, share Share, root ibgib.Addr, res *RetryResult) error {
-	st, err := s.NewStage(share, Origin{})
+func (t undecidedTask) compare(o undecidedTask) int {
+	return cmp.Or(cmp.Compare(t.share, o.share), ibgib.CompareAddr(t.root, o.root))
+}
+
+// retryMerge works on one timeline, slice by slice, until it is decided or has had its
+// part. A slice that brings it no further is followed by one twice as large. over tells
+// that nothing is left to spend on others either.
+func (s *Store) retryMerge(ctx context.Context, task undecidedTask, res *RetryResult) (over bool, err error) {
+	var spent int64
+	slice, further := s.firstSlice(task), false
+	defer func() { s.noteRetry(task, further) }()
+	for {
+		done, err := s.retrySlice(ctx, task, slice, spent, res)
+		spent += done.spent
+		further = further || done.further
+		res.Spent += done.spent
+		switch {
+		case err != nil || done.decided:
+			return false, err
+		case done.over || done.granted == 0 || !done.further && done.granted < slice:
+			res.Left++
+			return done.over, nil
+		case !done.further:
+			slice *= 2
+		}
+	}
+}
+
+// firstSlice is how much work is done at first.
+func (s *Store) firstSlice(task undecidedTask) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.undecided.roots[task.share][task.root].whole {
+		return s.merging.ofTimeline
+	}
+	return s.merging.slice
+}
+
+// noteRetry notes whether slices have led further.
+func (s *Store) noteRetry(task undecidedTask, further bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, still := s.undecided.roots[task.share][task.root]; still {
+		s.undecided.roots[task.share][task.root] = retry{whole: !further}
+	}
+}
+
+// sliceDone is what one slice of the work on a timeline came to.
+type sliceDone struct {
+	granted, spent int64
+	decided        bool
+	further        bool // more is known than before
+	over           bool // nothing is left to spend
+}
+
+// retrySlice decides about the undecided frames of a timeline, moves its heads, and
+// merges them, as far as a slice of work leads. spent is what the ones before have taken.
+func (s *Store) retrySlice(ctx context.Context, task undecidedTask, slice, spent int64, res *RetryResult) (done sliceDone, err error) {
+	st, err := s.NewStage(task.share, Origin{})
 	if err != nil {
-		return err
+		return done, err
 	}
 	defer st.Discard()
-	return st.turn(func(w *writer) error {
-		left, err := st.admitUndecided(ctx, w, root)
+	return done, st.turn(func(w *writer) error {
+		m := &s.merging
+		m.retries.refill(s.now())
+		done.granted = max(0, min(slice, m.ofTimeline-spent, m.retries.left))
+		m.turn = done.granted
+		known := m.remembered(task.share, task.root)
+		waiting, left, err := st.admitUndecided(ctx, w, task.root)
 		if err != nil {
 			return err
 		}
-		h, _ := root.Hash()
+		h, _ := task.root.Hash()
 		st.redo = map[ibgib.Hash]bool{h: true}
 		if _, ok := st.candidates[h]; !ok {
 			st.candidates[h] = nil // to be looked at
 		}
-		done, err := st.commit(ctx, w)
+		made, err := st.commit(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -243,20 +367,24 @@ func (s *Store) retryMerge(ctx context.Context, share Share, root ibgib.Addr, re
 		if err != nil {
 			return err
 		}
-		if left == 0 && e.Conflict.Reason != ReasonUndecided {
-			s.undecided.settled(share, root)
-		} else {
-			res.Left++
+		done.spent = done.granted - m.turn
+		m.retries.left -= done.spent
+		done.over = m.retries.left <= 0
+		done.further = left < waiting || m.remembered(task.share, task.root) > known
+		if done.decided = left == 0 && e.Conflict.Reason != ReasonUndecided; done.decided {
+			s.undecided.settled(task.share, task.root)
+		} else if done.over {
+			s.undecided.next = task
 		}
-		res.Moved += done.Moved
-		res.Merges = append(res.Merges, done.Merges[:min(len(done.Merges), maxListed-len(res.Merges))]...)
+		res.Moved += made.Moved
+		res.Merges = append(res.Merges, made.Merges[:min(len(made.Merges), maxListed-len(res.Merges))]...)
 		return nil
 	})
 }
 
 // admitUndecided offers the undecided frames of a timeline again, each after what
-// it stands on, and returns how many are left.
-func (st *Stage) admitUndecided(ctx context.Context, w *writer, root ibgib.Addr) (left int, err error) {
+// it stands on, and returns how many there were and are left.
+func (st *Stage) admitUndecided(ctx context.Context, w *writer, root ibgib.Addr) (waiting, left int, err error) {
 	var gs []ibgib.IbGib
 	err = w.snap.scan(sharePrefix(prefixRejected, st.share), nil, func(key, value []byte) (bool, error) {
 		if err := ctx.Err(); err != nil {
@@ -279,13 +407,13 @@ func (st *Stage) admitUndecided(ctx context.Context, w *writer, root ibgib.Addr)
 		return true, nil
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, g := range timeline.SortTopological(gs) {
 		h := g.Hash()
 		m, err := w.member(h)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if m == nil || !m.closed || m.frame != nil {
 			continue
@@ -293,7 +421,7 @@ func (st *Stage) admitUndecided(ctx context.Context, w *writer, root ibgib.Addr)
 		own := *m
 		w.remove(shareKey(prefixRejected, w.share, h))
 		if err := w.admit(g, &own); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if o, ok := w.changed(shareKey(prefixRejected, w.share, h)); ok && !o.remove {
 			if j, err := decodeRejection(o.value); err == nil && j.Rule == RuleUndecided {
@@ -307,11 +435,11 @@ func (st *Stage) admitUndecided(ctx context.Context, w *writer, root ibgib.Addr)
 			enter = func(w *writer, m *member) error { return st.touch(w, h, m) }
 		}
 		if err := enter(w, &own); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if err := w.flushIfFull(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return left, nil
+	return len(gs), left, nil
 }

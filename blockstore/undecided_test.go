@@ -20,12 +20,15 @@ type mergeLine struct {
 	after  []ibgib.IbGib // dna and frame of the change on merged
 }
 
-func newMergeLine(t *testing.T) mergeLine {
+func newMergeLine(t *testing.T) mergeLine { return newMergeLineOf(t, 1) }
+
+// newMergeLineOf makes another timeline for each number.
+func newMergeLineOf(t *testing.T, number int) mergeLine {
 	t.Helper()
 	now := time.UnixMilli(1_700_000_000_000)
 	env := ibgib.Env{
 		Now:  func() time.Time { now = now.Add(time.Second); return now },
-		UUID: func() string { return fmt.Sprintf("%064x", 1) },
+		UUID: func() string { return fmt.Sprintf("%064x", number) },
 	}
 	patch := func(src ibgib.IbGib, name string) []ibgib.IbGib {
 		res, err := ibgib.Mut8(src, ibgib.Mut8Options{
@@ -670,6 +673,104 @@ func TestRepairOfMergeFrame(t *testing.T) {
 	}
 	if _, err := s.Get(context.Background(), l.merged.Addr()); err != nil {
 		t.Error(err)
+	}
+	verifyClean(t, s)
+}
+
+// Work on a large merge is done in slices: changes of other timelines come between. What
+// is undecided is told of, and what is left to others stays so over a restart, until more
+// is undecided.
+func TestMergeInSlices(t *testing.T) {
+	ctx := t.Context()
+	l := newMergeLine(t)
+	disk := NewMemory()
+	s, err := disk.Open(Options{Strategy: Optimistic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.merging.ofTurn, s.merging.slice = 1, 100
+	if err := putAll(s, l.all); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Undecided():
+	default:
+		t.Error("nothing tells that a merge is undecided")
+	}
+	if e := onlyEntry(t, s); e.Merged || e.Conflict.Reason != ReasonUndecided {
+		t.Fatalf("entry %+v", e)
+	}
+	if err := s.LeaveMerges(); err != nil || !s.MergesLeft() {
+		t.Errorf("left %t, %v", s.MergesLeft(), err)
+	}
+	verifyClean(t, s)
+	if s, err = disk.Open(Options{Strategy: Optimistic}); err != nil {
+		t.Fatal(err)
+	}
+	if !s.MergesLeft() {
+		t.Error("what is left is forgotten")
+	}
+
+	// Too little for all in one go: more than one call, each going on where the last ended.
+	s.merging.slice, s.merging.ofTimeline = 100, 6000
+	calls, spent := 0, int64(0)
+	for !onlyEntry(t, s).Merged {
+		res, err := s.RetryMerges(ctx, nil)
+		if err != nil || res.Spent > 6000 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		spent += res.Spent
+		if calls++; calls > 100 {
+			t.Fatal("it does not end")
+		}
+	}
+	if calls < 2 || s.MergesLeft() {
+		t.Errorf("%d calls, left %t", calls, s.MergesLeft())
+	}
+	if e := onlyEntry(t, s); e.Latest != l.merged.Addr() {
+		t.Errorf("latest %s, want %s", e.Latest, l.merged.Addr())
+	}
+	t.Logf("%d calls, %d spent", calls, spent)
+	verifyClean(t, s)
+}
+
+// All that RetryMerges does together is bounded, and each timeline gets its turn.
+func TestRetryMergesIsBounded(t *testing.T) {
+	const lines = 3
+	clock := time.UnixMilli(1_800_000_000_000)
+	undecided := func() *Store {
+		t.Helper()
+		s, err := NewMemory().Open(Options{Strategy: Optimistic, Now: func() time.Time { return clock }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.merging.ofTurn = 1
+		for i := range lines {
+			if err := putAll(s, newMergeLineOf(t, i).all); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s
+	}
+	s := undecided()
+	all, err := s.RetryMerges(t.Context(), nil)
+	if err != nil || all.Left != 0 || len(all.Merges) != lines {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	s = undecided()
+	most := all.Spent / lines * 5 / 4
+	s.merging.retries.full = most
+	s.merging.slice = most
+	merged := 0
+	for calls := 1; merged < lines; calls++ {
+		res, err := s.RetryMerges(t.Context(), nil)
+		if err != nil || res.Spent > most || len(res.Merges)+res.Left > lines-merged {
+			t.Fatalf("%+v, %v, at most %d", res, err, most)
+		}
+		if merged += len(res.Merges); calls == 1 && merged == lines || calls > 3*lines {
+			t.Fatalf("%d merged after %d calls", merged, calls)
+		}
+		clock = clock.Add(mergeRefill)
 	}
 	verifyClean(t, s)
 }

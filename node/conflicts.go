@@ -68,8 +68,10 @@ func reasonOf(e blockstore.Entry) (ConflictReason, string) {
 		return ReasonPinned, ""
 	case e.Conflict.Reason != "":
 		return ConflictReason(e.Conflict.Reason), e.Conflict.Detail
+	case e.Held:
+		return ReasonManual, "it diverged by a sync, or in a share, that left it so, by what is set here or on the other node; only a person ends that"
 	default:
-		return ReasonManual, ""
+		return ReasonManual, "the strategy of this node is not optimistic"
 	}
 }
 

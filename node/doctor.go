@@ -117,14 +117,22 @@ func (d *Diagnosis) directory(n *Node) {
 
 // conflicts counts the timelines that have diverged and wait for a person.
 func (d *Diagnosis) conflicts(ctx context.Context, n *Node) error {
-	open := 0
+	open, waiting := 0, 0
 	for e, err := range n.entries(ctx) {
 		if err != nil {
 			return err
 		}
-		if r, _ := reasonOf(e.Entry); r != "" && r != ReasonUndecided {
+		switch r, _ := reasonOf(e.Entry); r {
+		case "":
+		case ReasonUndecided:
+			waiting++
+		default:
 			open++
 		}
+	}
+	if waiting > 0 {
+		d.add("merges", CheckWarning, fmt.Sprintf("diverged timelines that are to be merged yet: %d", waiting),
+			"a node that runs goes on with that: ibgib-node run")
 	}
 	if open == 0 {
 		d.add("conflicts", CheckOK, "none waits for a person", "")

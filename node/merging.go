@@ -62,33 +62,51 @@ func presented(s saga.Strategy) blockstore.Strategy {
 	return blockstore.Manual
 }
 
+// commandTries bounds how often RetryMerges tries.
+const commandTries = 8
+
 // RetryMerges merges what waits for that: timelines of which the strategy has become
 // optimistic since the node ran last, and those that were too much work before. A node
 // that is started does so by itself. Who uses one that is not calls it first, since
-// changes made here go on top of what is shown. progress may be nil; it is called before
-// each timeline.
+// changes made here go on top of what is shown. What it cannot do within some seconds it
+// leaves to a node that runs. progress may be nil; it is called before each timeline.
 func (n *Node) RetryMerges(ctx context.Context, progress func(done, all int)) error {
-	res, err := n.store.RetryMerges(ctx, progress)
-	n.tellMerges(ctx, res.Merges)
-	if res.Left > 0 {
-		n.log.Info("diverged timelines wait for being merged", "timelines", res.Left)
+	if n.store.MergesLeft() {
+		return nil
 	}
-	if err != nil {
+	for range commandTries {
+		res, err := n.store.RetryMerges(ctx, progress)
+		n.tellMerges(ctx, res.Merges)
+		if err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+		if res.Left == 0 || res.Spent == 0 {
+			break
+		}
+	}
+	if err := n.store.LeaveMerges(); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
 	return nil
 }
 
-// retryMerges calls RetryMerges now and every minute until ctx ends.
+// retryMerges takes up what is undecided, now, when something becomes so and every minute,
+// until ctx ends.
 func (n *Node) retryMerges(ctx context.Context) {
 	tick := time.NewTicker(retryMergesEvery)
 	defer tick.Stop()
 	for {
-		if err := n.RetryMerges(ctx, nil); err != nil && ctx.Err() == nil {
+		res, err := n.store.RetryMerges(ctx, nil)
+		n.tellMerges(ctx, res.Merges)
+		if err != nil && ctx.Err() == nil {
 			n.log.Warn("diverged timelines not merged", "error", err)
+		}
+		if res.Left > 0 {
+			n.log.Info("diverged timelines wait for being merged", "timelines", res.Left)
 		}
 		select {
 		case <-tick.C:
+		case <-n.store.Undecided():
 		case <-ctx.Done():
 			return
 		}
@@ -106,7 +124,7 @@ func (n *Node) tellMerges(ctx context.Context, merges []blockstore.Merge) {
 			continue // gone again by now
 		}
 		if stamp, ok := ibgib.StampOf(g); ok && stamp.At.Sub(n.now()) > clockSkew {
-			n.log.Warn("a change is dated in the future and wins against all others until that time: the clock of its author is wrong",
+			n.log.Warn("a change is dated in the future and wins against all others that have not seen it until that time: the clock of its author is wrong",
 				"timeline", m.Root, "frame", m.Last, "time", stamp.At.UTC())
 		}
 	}

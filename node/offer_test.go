@@ -33,7 +33,7 @@ func TestOfferedAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	var frame ibgib.IbGib
-	if _, _, err := n.store.Change(t.Context(), one.number, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+	if _, _, err := n.store.Change(t.Context(), one.number, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 		res, err := ibgib.Mut8(latest, ibgib.Mut8Options{
 			Patch: ibgib.Object(ibgib.Member{Name: "v", Value: ibgib.String("1")}), NCounter: true, Dna: true,
 		}, n.env())

@@ -81,12 +81,13 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 		return Resolved{}, err
 	}
 	var kept ibgib.IbGib
+	var computed *timeline.Frame
 	if r.Merge {
 		merged, err := n.merge(ctx, heads)
 		if err != nil {
 			return Resolved{}, err
 		}
-		kept = merged.IbGib
+		kept, computed = merged.IbGib, &merged.Frame
 		all = append(all, kept)
 	} else if kept, err = n.store.Get(ctx, r.Keep); err != nil {
 		return Resolved{}, err
@@ -100,7 +101,7 @@ func (n *Node) resolve(ctx context.Context, addr ibgib.Addr, r Resolution) (Reso
 	// was seen none of them has come between. What a peer brought meanwhile
 	// stays a head beside the keep frame.
 	root, _ := e.Root.Hash()
-	put, res, err := n.store.Change(ctx, e.in.number, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+	put, res, err := n.store.Change(ctx, e.in.number, root, computed, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 		if latest.Addr() != e.Latest {
 			return nil, errMoved
 		}

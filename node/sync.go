@@ -188,6 +188,11 @@ func (n *Node) syncShare(ctx context.Context, to peer.AddrInfo, sh *share, opts 
 		result, err = n.initiate(ctx, to, sh, opts, roots, progress)
 		addTraffic(&result, before)
 	}
+	if !n.isStarted() { // else it does so by itself
+		if mergeErr := n.RetryMerges(ctx, nil); mergeErr != nil {
+			n.log.Warn("diverged timelines not merged", "error", mergeErr)
+		}
+	}
 	filled, ferr := n.syncResult(context.WithoutCancel(ctx), to.ID, sh, result)
 	filled.StrategyBy = n.strategyBy(sh, opts.Strategy, result)
 	if err == nil && len(roots) > 0 && len(filled.Absent) == len(roots) {
@@ -312,6 +317,12 @@ func (n *Node) openSaga(ctx context.Context, to peer.AddrInfo, sh *share, roots 
 // reachable tells whether a host is connected to a peer or knows an address of it.
 func reachable(h host.Host, p peer.ID) bool {
 	return isLinked(h, p) || len(h.Peerstore().Addrs(p)) > 0
+}
+
+func (n *Node) isStarted() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.host != nil
 }
 
 // dialer returns the node's host, or a new one if the node is not started.

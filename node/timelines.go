@@ -228,7 +228,7 @@ func (n *Node) change(ctx context.Context, addr ibgib.Addr, links []ibgib.Addr, 
 		return Change{}, err
 	}
 	var made ibgib.Result
-	put, res, err := n.store.Change(ctx, e.in.number, root, func(latest ibgib.IbGib) (_ []ibgib.IbGib, err error) {
+	put, res, err := n.store.Change(ctx, e.in.number, root, nil, func(latest ibgib.IbGib) (_ []ibgib.IbGib, err error) {
 		made, err = transform(latest)
 		return made.All(), err
 	})

@@ -360,7 +360,7 @@ func (m *mesh) edit(n *meshNode) {
 func (m *mesh) change(n *meshNode, root ibgib.Addr, made func(latest ibgib.IbGib) ([]ibgib.IbGib, error)) bool {
 	m.t.Helper()
 	h, _ := root.Hash()
-	_, res, err := n.store.Change(m.t.Context(), blockstore.DefaultShare, h, made)
+	_, res, err := n.store.Change(m.t.Context(), blockstore.DefaultShare, h, nil, made)
 	if errors.Is(err, blockstore.ErrNotFound) {
 		return false
 	}

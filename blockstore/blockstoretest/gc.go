@@ -411,7 +411,7 @@ func testPins(t *testing.T, s *blockstore.Store) {
 	if with.Count() != 2 {
 		t.Errorf("%d entries, want 2", with.Count())
 	}
-	if _, _, err := s.Change(ctx, blockstore.DefaultShare, stone.Hash(), nil); !errors.Is(err, blockstore.ErrNotFound) {
+	if _, _, err := s.Change(ctx, blockstore.DefaultShare, stone.Hash(), nil, nil); !errors.Is(err, blockstore.ErrNotFound) {
 		t.Errorf("change of a stone: %v", err)
 	}
 	if report := Clean(t, s); report.Timelines != 1 {

@@ -88,7 +88,7 @@ func testPinLatest(t *testing.T, s *blockstore.Store) {
 	latestOf(t, s, "repaired and collected", base, a, true)
 
 	// A local change goes on top of it; what a peer brings on top is followed too.
-	put, _, err := s.Change(ctx, blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+	put, _, err := s.Change(ctx, blockstore.DefaultShare, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 		gs := m.Mut8(t, latest, "v", "here")
 		a = Last(gs)
 		return gs, nil

@@ -292,7 +292,7 @@ func testChange(t *testing.T, s *blockstore.Store) {
 	for i := range 16 {
 		maker := NewMaker(int64(100 + i))
 		wg.Go(func() {
-			_, _, err := s.Change(ctx, blockstore.DefaultShare, root, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
+			_, _, err := s.Change(ctx, blockstore.DefaultShare, root, nil, func(latest ibgib.IbGib) ([]ibgib.IbGib, error) {
 				return maker.Mut8(t, latest, "v", fmt.Sprint(i)), nil
 			})
 			if err != nil {
@@ -305,7 +305,7 @@ func testChange(t *testing.T, s *blockstore.Store) {
 	if err != nil || !ok || len(e.Heads) != 1 || e.N != 16 {
 		t.Errorf("entry %+v, %t, %v; want one head with n 16", e, ok, err)
 	}
-	if _, _, err := s.Change(ctx, blockstore.DefaultShare, ibgib.Hash{1}, nil); !errors.Is(err, blockstore.ErrNotFound) {
+	if _, _, err := s.Change(ctx, blockstore.DefaultShare, ibgib.Hash{1}, nil, nil); !errors.Is(err, blockstore.ErrNotFound) {
 		t.Errorf("change of an unknown timeline: %v", err)
 	}
 	Clean(t, s)

@@ -46,7 +46,7 @@ func conflictsListCommand(c *cli) *cobra.Command {
 		Long: `Lists every head of every timeline that has diverged and is not merged, by the hash
 of its tjp. A star marks the head that is presented as the latest; where resolve
 --pin chose it, it says pinned. REASON says why the branches are not merged:
-manual, pinned, undecided (it will be tried again), opaque-frame (nothing says what
+manual, pinned, undecided (a node that runs goes on with it), opaque-frame (nothing says what
 a frame did), too-many-heads, gate or n-at-its-end.`,
 		Example: `  ibgib-node conflicts list
   ibgib-node conflicts list --json`,
@@ -198,11 +198,11 @@ func whyUnmerged(reason node.ConflictReason, detail string) string {
 	why := string(reason)
 	switch reason {
 	case node.ReasonManual:
-		why = "it is left to a person: manual (or abort) is what sync.strategy in config.yaml, the share, the sync or the other node wanted when it diverged"
+		why = "it is left to a person"
 	case node.ReasonPinned:
 		why = "a head is pinned on this node"
 	case node.ReasonUndecided:
-		why = "not yet; it will be tried again"
+		why = "not yet; it is much work, with which a node that runs goes on"
 	}
 	if detail != "" {
 		why += ": " + detail
