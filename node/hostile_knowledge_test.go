@@ -69,14 +69,6 @@ func (r *arena) knowledgeCases() []hostileCase {
 			a.open(i)
 			a.say(a.delta(saga.Delta{Wants: []saga.Want{{Root: a.own.Root, Heads: a.own.Heads}}}))
 		}},
-		{name: "want of a diverged timeline with abort", want: bad, attack: func(a *attack) {
-			i := a.init()
-			i.Strategy = saga.StrategyAbort
-			i.Entries = sorted(a.entry, timeline.Entry{Root: a.own.Root, Heads: hashes(2)})
-			i.Count = 2
-			a.open(i)
-			a.say(a.delta(saga.Delta{Wants: []saga.Want{{Root: a.own.Root, Heads: a.own.Heads}}}))
-		}},
 		{name: "a timeline with a thousand heads minted", want: bad, attack: func(a *attack) {
 			i := a.init()
 			i.Entries[0].Heads = hashes(saga.MaxHeads)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/node"
@@ -39,8 +40,12 @@ func TestLargeMerge(t *testing.T) {
 	if res := mustSync(t, a, b, node.SyncOptions{}); !res.Converged || len(res.Merged) != 1 || len(res.Conflicts) != 0 {
 		t.Errorf("sync %+v", res)
 	}
+	began := time.Now()
 	if e := next(t, s); e.Kind != node.EventMerge || e.Merge.Tjp != tjp {
 		t.Errorf("event %+v", e)
+	}
+	if waited := time.Since(began); waited > 30*time.Second {
+		t.Errorf("the merge was not begun at once: it took %v", waited)
 	}
 	if x, y := mergedOn(t, a, tjp), mergedOn(t, b, tjp); x != y {
 		t.Errorf("latest %s and %s", x, y)

@@ -103,7 +103,7 @@ func (m *Machine) judged() bool {
 	}
 	for e.judge.next < len(rows) && e.judge.under < 2 {
 		list := e.judge.take(rows, m.pace.pageRows, func(r Row) bool {
-			return !r.diverged() && !within(r.Peer, r.Own)
+			return !within(r.Peer, r.Own)
 		})
 		if len(list) > 0 {
 			e.judging.push(list)
@@ -139,12 +139,11 @@ func (e *ending) decide(c Committed) {
 // unsettled settles a row of which the outcome is known without the index, and
 // reports whether it is not.
 func (m *Machine) unsettled(row Row) bool {
-	aborted := m.aborts() && row.diverged()
 	switch {
-	case !aborted && !m.takes():
+	case !m.takes():
 		// This side holds what it named, and has got nothing.
 		m.end.settle(m, row, Outcome{Heads: row.Own})
-	case !aborted && within(row.Peer, row.Own):
+	case within(row.Peer, row.Own):
 		m.end.settle(m, row, Outcome{Heads: row.Own, Held: row.Peer})
 	default:
 		return true
@@ -161,7 +160,7 @@ func (e *ending) agreed(m *Machine, outcomes []Outcome) {
 
 // settle enters the outcome of one row.
 func (e *ending) settle(m *Machine, row Row, o Outcome) {
-	aborted := m.aborts() && (row.diverged() || len(o.Heads) > 1)
+	aborted := m.aborts() && len(o.Heads) > 1
 	if aborted {
 		// What did not come is named all the same.
 		o.Heads = append(slices.Clone(o.Heads), lacking(row.Peer, o.Held)...)

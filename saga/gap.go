@@ -42,9 +42,6 @@ func inScope(root ibgib.Hash, scope []ibgib.Hash) bool {
 	return ok
 }
 
-// diverged reports whether a row shows by itself that its timeline has diverged.
-func (r Row) diverged() bool { return len(r.Own) > 1 || len(r.Peer) > 1 }
-
 // Find returns the row of a timeline, if it differs.
 func (g *Gap) Find(root ibgib.Hash) (Row, bool) {
 	i := sort.Search(len(g.rows), func(i int) bool { return compareHash(g.rows[i].Root, root) >= 0 })

@@ -242,15 +242,6 @@ func TestHostile(t *testing.T) {
 			own := v.heads()[0]
 			v.hears(i, delta(saga.Delta{Wants: []saga.Want{{Root: own.Root, Heads: own.Heads}}}))
 		}},
-		{"want of a diverged timeline with abort", protocol, func(v *victim, e *evil) {
-			i := e.init(false)
-			i.Strategy = saga.StrategyAbort
-			own := v.heads()[0]
-			i.Entries = append(i.Entries, timeline.Entry{Root: own.Root, Heads: []ibgib.Hash{{1}, {2}}})
-			slices.SortFunc(i.Entries, func(a, b timeline.Entry) int { return bytes.Compare(a.Root[:], b.Root[:]) })
-			i.Count = 2
-			v.hears(i, delta(saga.Delta{Wants: []saga.Want{{Root: own.Root, Heads: own.Heads}}}))
-		}},
 		{"too many shares", limit, func(v *victim, e *evil) {
 			i := e.init(false)
 			i.Shares = make([]string, saga.MaxShares+1)

@@ -256,7 +256,7 @@ func (m *Machine) locate() {
 	if !k.expected {
 		k.expected = true
 		for _, r := range k.gap.rows {
-			if m.mayWant(r) {
+			if m.takes() {
 				m.in.expect(lacking(r.Peer, r.Own))
 			}
 		}
@@ -268,7 +268,7 @@ func (m *Machine) locate() {
 		var look []Row
 		for _, r := range p.rows {
 			lack := lacking(r.Peer, r.Own)
-			if len(lack) == 0 || !m.mayWant(r) {
+			if len(lack) == 0 || !m.takes() {
 				continue
 			}
 			look = append(look, r)
@@ -286,9 +286,6 @@ func (m *Machine) locate() {
 		k.pages = append(k.pages, p)
 	}
 }
-
-// mayWant reports whether this side may ask for heads of a timeline.
-func (m *Machine) mayWant(r Row) bool { return m.takes() && !(m.aborts() && r.diverged()) }
 
 // located takes the answer to the oldest look-up and returns its rows.
 func (k *knowledge) located(wants []Want) []Row {

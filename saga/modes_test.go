@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ibgib/ibgib-node/blockstore"
 	"github.com/ibgib/ibgib-node/ibgib"
 	"github.com/ibgib/ibgib-node/saga"
 	"github.com/ibgib/ibgib-node/timeline"
@@ -155,10 +157,51 @@ func TestAbort(t *testing.T) {
 	if !ra.Converged || !rb.Converged || ra.Sent.IbGibs+ra.Received.IbGibs != 0 || len(a.headsOf(rootOf(shared))) != 2 || !sameHeads(a.heads(), b.heads()) {
 		t.Errorf("%+v, %+v", ra, rb)
 	}
-	// From now on both sides see at once that it has diverged.
+	// One more branch goes to a timeline that has several heads by now: it travels, and
+	// stays out.
+	before := b.headsOf(rootOf(shared))
 	a.change(onA, "key", "again")
-	if ra, rb = runWith(t, a, b, abort); len(ra.PeerAborted) != 1 || len(rb.PeerAborted) != 1 || ra.Sent.IbGibs != 0 {
-		t.Errorf("%+v, %+v", ra, rb)
+	for round := range 2 {
+		ra, rb = runWith(t, a, b, abort)
+		if len(ra.PeerAborted) != 1 || len(rb.PeerAborted) != 1 || ra.Sent.IbGibs > 0 != (round == 0) {
+			t.Errorf("round %d: %v and %v left alone, %d sent", round, ra.PeerAborted, rb.PeerAborted, ra.Sent.IbGibs)
+		}
+		if got := b.headsOf(rootOf(shared)); !slices.Equal(got, before) {
+			t.Errorf("round %d: heads %v, before %v", round, got, before)
+		}
+	}
+}
+
+// What one side has united is no divergence any more: with abort too, one head in whose
+// history all heads of the other side are takes their place, whoever begins.
+func TestAbortTakesWhatUnites(t *testing.T) {
+	for _, mode := range []saga.Mode{saga.ModeSync, saga.ModePush} {
+		a, b := newSpace(t, 1), newSpace(t, 2)
+		shared := a.create("shared", nil)
+		run(t, a, b, 1<<20)
+		kept := a.change(shared, "key", "a")
+		b.change(shared, "key", "b")
+		run(t, a, b, 1<<20)
+		var heads []timeline.Frame
+		for _, h := range a.headsOf(rootOf(shared)) {
+			f, ok, err := a.store.View(blockstore.DefaultShare).Frame(t.Context(), h)
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			heads = append(heads, f)
+		}
+		frame, dna, err := timeline.Keep(kept, heads, time.UnixMilli(1_900_000_000_000))
+		if err != nil || len(heads) != 2 {
+			t.Fatalf("%d heads, %v", len(heads), err)
+		}
+		a.add(dna, frame)
+		ra, rb := runWith(t, a, b, func(c *saga.Config) { c.Strategy, c.Mode = saga.StrategyAbort, mode })
+		if !ra.Converged || !rb.Converged || len(ra.PeerAborted)+len(rb.PeerAborted) > 0 {
+			t.Errorf("%s: %v and %v left alone", mode, ra.PeerAborted, rb.PeerAborted)
+		}
+		if got := b.headsOf(rootOf(shared)); !slices.Equal(got, []ibgib.Hash{frame.Hash()}) {
+			t.Errorf("%s: heads %v, want %s", mode, got, frame.Hash())
+		}
 	}
 }
 

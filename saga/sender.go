@@ -56,12 +56,8 @@ func (s *sender) want(m *Machine, wants []Want, last bool) *Error {
 		return violation(m.id, "wants in a saga that goes the other way")
 	}
 	for _, w := range wants {
-		row, ok := m.know.find(w.Root)
-		switch {
-		case !ok || !within(w.Heads, row.Own):
+		if row, ok := m.know.find(w.Root); !ok || !within(w.Heads, row.Own) {
 			return violation(m.id, "a want of timeline %s for heads that were not named", w.Root)
-		case m.aborts() && row.diverged():
-			return violation(m.id, "a want of timeline %s, which has diverged", w.Root)
 		}
 	}
 	s.asked = s.asked || len(wants) > 0
