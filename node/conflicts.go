@@ -166,6 +166,7 @@ func (n *Node) showMerge(ctx context.Context, d *ConflictDetail, heads []timelin
 	for _, o := range merged.Overridden {
 		d.Overridden = append(d.Overridden, overridden(o))
 	}
+	d.OverriddenCut = len(merged.Overridden) >= timeline.MaxOverridden
 	d.Skipped = append(d.Skipped, merged.Skipped...)
 	d.From = merged.Keep
 	return nil

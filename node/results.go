@@ -225,9 +225,11 @@ type ConflictDetail struct {
 	Detail   string         `json:"detail,omitempty"`
 	Base     Frame          `json:"base"` // the newest frame in the history of every head
 	Branches []Branch       `json:"branches"`
-	// Overridden and Skipped are those of the merge; see Merge.
-	Overridden []Overridden `json:"overridden"`
-	Skipped    []ibgib.Addr `json:"skipped"`
+	// Overridden and Skipped are those of the merge; see Merge. OverriddenCut says that
+	// the list is full, so that there may be more.
+	Overridden    []Overridden `json:"overridden"`
+	OverriddenCut bool         `json:"overriddenCut,omitempty"`
+	Skipped       []ibgib.Addr `json:"skipped"`
 }
 
 // Branch is what one head has above the base of a conflict.

@@ -20,9 +20,10 @@ type Overridden struct {
 	WonBy  ibgib.Addr // the frame whose write is in effect, or was overridden in turn
 }
 
-// Bounds of the search for overridden writes, which is for people to read.
+// MaxOverridden is how many overridden writes Merge lists. Beyond that, and some work, it
+// looks for no more: the list is for people to read.
 const (
-	maxOverridden  = 1000
+	MaxOverridden  = 1000
 	overriddenWork = 10_000_000 // links between frames passed to tell what an op had seen
 )
 
@@ -59,7 +60,7 @@ type writer struct {
 // note enters the writes of the op at node i, whose dna has just led from one state
 // to the next.
 func (w *writes) note(d *divergence, i int, dna ibgib.IbGib, before, after ibgib.State) {
-	if len(w.overridden) >= maxOverridden || w.work >= overriddenWork {
+	if len(w.overridden) >= MaxOverridden || w.work >= overriddenWork {
 		return
 	}
 	o := writer{by: d.nodes[i].Addr}
@@ -110,7 +111,7 @@ func (w *writes) list(d *divergence, i int, collisions []collision) {
 	}
 	for _, c := range collisions {
 		h, _ := c.lost.by.Hash()
-		if d.seenBy[d.at[h]] != i+1 && len(w.overridden) < maxOverridden {
+		if d.seenBy[d.at[h]] != i+1 && len(w.overridden) < MaxOverridden {
 			w.overridden = append(w.overridden, Overridden{
 				Tjp: d.base.Tjp, Path: c.path,
 				Lost: c.lost.value, LostBy: c.lost.by, Won: c.won, WonBy: d.nodes[i].Addr,

@@ -169,7 +169,11 @@ func showConflict(w io.Writer, d node.ConflictDetail) {
 		t.end()
 	}
 	if len(d.Overridden) > 0 {
-		fmt.Fprintf(w, "\n%s overridden by a later one that had not seen it\n", count(len(d.Overridden), "write"))
+		more := ""
+		if d.OverriddenCut {
+			more = ", or more,"
+		}
+		fmt.Fprintf(w, "\n%s%s overridden by a later one that had not seen it\n", count(len(d.Overridden), "write"), more)
 	}
 	for _, o := range d.Overridden {
 		showOverridden(w, o)
@@ -210,6 +214,15 @@ func whyUnmerged(reason node.ConflictReason, detail string) string {
 	return why
 }
 
+// pathText joins the names of a path as in a JSON pointer.
+func pathText(path []string) string {
+	names := make([]string, len(path))
+	for i, name := range path {
+		names[i] = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	}
+	return strings.Join(names, "/")
+}
+
 func showOverridden(w io.Writer, o node.Overridden) {
 	value := func(v []byte) string {
 		if v == nil {
@@ -217,6 +230,6 @@ func showOverridden(w io.Writer, o node.Overridden) {
 		}
 		return string(printableJSON(v))
 	}
-	fmt.Fprintf(w, "  %s\n    - %s  by %s\n    + %s  by %s\n", printable(strings.Join(o.Path, "/")),
+	fmt.Fprintf(w, "  %s\n    - %s  by %s\n    + %s  by %s\n", printable(pathText(o.Path)),
 		value(o.Lost), show(o.LostBy), value(o.Won), show(o.WonBy))
 }

@@ -77,7 +77,9 @@ func (c *cli) resolve(cmd *cobra.Command, args []string, o resolveOptions) error
 		return usage(cmd, "resolve wants one of --keep, --merge, --fork, --pin and --unpin")
 	case o.keep != "" && o.merge:
 		return usage(cmd, "either --keep or --merge")
-	case (len(args) == 2) != (o.fork != ""):
+	case len(args) == 2 && o.fork == "":
+		return usage(cmd, "resolve wants one ADDR; %q would be the ib of a new timeline, which --fork makes", args[1])
+	case len(args) < 2 && o.fork != "":
 		return usage(cmd, "--fork and the ib of the new timeline go together")
 	}
 	ctx := cmd.Context()

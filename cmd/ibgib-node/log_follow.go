@@ -180,6 +180,8 @@ func changeRow(e node.Event) string {
 	switch {
 	case e.Heads.Stone:
 		n = "stone"
+	case e.Heads.Pinned:
+		latest += fmt.Sprintf("  (pinned, of %d heads)", len(e.Heads.Heads))
 	case e.Heads.Merged:
 		latest += fmt.Sprintf("  (%d branches merged)", len(e.Heads.Heads))
 	case len(e.Heads.Heads) > 1:

@@ -141,8 +141,8 @@ func notConverged(r node.SyncResult) error {
 	case r.Converged:
 		return nil
 	case len(r.Aborted) > 0:
-		return problems("left alone, since abort is wanted by %s: %s that both sides have changed; where nobody wants that both branches come to both",
-			wantedBy(r.StrategyBy, r.Share), count(len(r.Aborted), "timeline"))
+		return problems("left alone: %s that both sides have changed, since abort is the strategy of %s; a sync in which nobody has that brings both branches to both",
+			count(len(r.Aborted), "timeline"), wantedBy(r.StrategyBy, r.Share))
 	case refused > 0:
 		return problems("the two nodes did not come to the same state: %s refused", count(refused, "ibGib"))
 	}
@@ -156,11 +156,11 @@ func wantedBy(by []node.StrategySource, share string) string {
 		name := string(source)
 		switch source {
 		case node.StrategyOfSync:
-			name = "--strategy"
+			name = "the sync (--strategy)"
 		case node.StrategyOfNode:
-			name = "sync.strategy in config.yaml"
+			name = "this node (sync.strategy in config.yaml)"
 		case node.StrategyOfShare:
-			name = "the share (share set " + share + " --strategy)"
+			name = "the share (share set " + share + ")"
 		case node.StrategyOfPeer:
 			name = "the other node, or its share"
 		}

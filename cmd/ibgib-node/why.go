@@ -142,9 +142,9 @@ func showWhy(w io.Writer, y node.Why) {
 		fmt.Fprintf(w, "left alone  %s has changed it too%s, and the strategy abort has left both as they were, at %s\n",
 			printable(left.Peer), in, showTime(left.Ended))
 		if len(left.StrategyBy) > 0 {
-			fmt.Fprintf(w, "  it was wanted by %s\n", wantedBy(left.StrategyBy, left.Share))
+			fmt.Fprintf(w, "  abort was the strategy of %s\n", wantedBy(left.StrategyBy, left.Share))
 		}
-		fmt.Fprintln(w, "  a sync brings both branches to both where nobody wants it")
+		fmt.Fprintln(w, "  a sync in which nobody has that brings both branches to both")
 	}
 	if len(y.Missing)+len(y.Rejected)+len(y.Wants)+len(y.Held)+len(y.LeftAlone) == 0 {
 		fmt.Fprintln(w, "nothing is missing, and nothing is kept out")

@@ -123,7 +123,7 @@ func object(r *reply, q *http.Request, to any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(to); err != nil {
-		return badRequest("body: %v", err)
+		return badRequest("body: %s", whyUnread(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return badRequest("body: something follows after the JSON object; send one object and nothing else")
@@ -301,4 +301,19 @@ func (h *handler) getConflict(r *reply, q *http.Request) {
 	}
 	detail, err := h.n.Conflict(q.Context(), addr)
 	answer(r, detail, err)
+}
+
+// whyUnread says in terms of JSON why a body could not be read.
+func whyUnread(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		where := "it"
+		if e.Field != "" {
+			where = fmt.Sprintf("the member %q", e.Field[strings.LastIndexByte(e.Field, '.')+1:])
+		}
+		return fmt.Sprintf("%s is a JSON %s, which it cannot be", where, e.Value)
+	}
+	if errors.Is(err, io.EOF) {
+		return "it is empty; send a JSON object"
+	}
+	return err.Error()
 }

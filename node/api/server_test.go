@@ -111,6 +111,24 @@ func TestBodyHasOneObject(t *testing.T) {
 	}
 }
 
+// What is wrong with a body is said in terms of JSON.
+func TestBodyThatCannotBeRead(t *testing.T) {
+	handler := api.Handler(openNode(t, t.TempDir()), api.Options{})
+	for body, want := range map[string]string{
+		"":                   "body: it is empty",
+		`{"merge":"yes"}`:    `body: the member \"merge\" is a JSON string, which it cannot be`,
+		`[]`:                 "body: it is a JSON array, which it cannot be",
+		`{"merge":true,}`:    "body: invalid character",
+		`{"nothing":"such"}`: "nothing",
+	} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/conflicts/resolve", strings.NewReader(body)))
+		if got := w.Body.String(); w.Code != 400 || !strings.Contains(got, want) || strings.Contains(got, "Go ") {
+			t.Errorf("%s: %d %s", body, w.Code, got)
+		}
+	}
+}
+
 func TestOnlyLoopback(t *testing.T) {
 	n := openNode(t, t.TempDir())
 	for _, addr := range []string{
