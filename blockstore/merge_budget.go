@@ -15,7 +15,7 @@ import (
 const (
 	mergeAllowance     = 128 << 20
 	peerMergeAllowance = 512 << 20
-	retryAllowance     = 512 << 20
+	retryAllowance     = 256 << 20
 	mergeRefill        = time.Minute
 )
 
@@ -24,7 +24,7 @@ const (
 // which gives the lock back after each slice of its work.
 const (
 	turnAllowance = 32 << 20
-	retrySlice    = 8 << 20
+	retrySlice    = 4 << 20
 )
 
 // maxMergeCaches bounds the memory, in bytes, of what merges remember of each

@@ -290,12 +290,14 @@ func (t undecidedTask) compare(o undecidedTask) int {
 // that nothing is left to spend on others either.
 func (s *Store) retryMerge(ctx context.Context, task undecidedTask, res *RetryResult) (over bool, err error) {
 	var spent int64
-	slice, further := s.firstSlice(task), false
-	defer func() { s.noteRetry(task, further) }()
+	slice, whole := s.firstSlice(task)
+	defer func() { s.noteRetry(task, whole) }()
 	for {
 		done, err := s.retrySlice(ctx, task, slice, spent, res)
 		spent += done.spent
-		further = further || done.further
+		if done.further {
+			whole = false
+		}
 		res.Spent += done.spent
 		switch {
 		case err != nil || done.decided:
@@ -304,27 +306,27 @@ func (s *Store) retryMerge(ctx context.Context, task undecidedTask, res *RetryRe
 			res.Left++
 			return done.over, nil
 		case !done.further:
-			slice *= 2
+			slice, whole = 2*slice, true
 		}
 	}
 }
 
-// firstSlice is how much work is done at first.
-func (s *Store) firstSlice(task undecidedTask) int64 {
+// firstSlice is how much work is done at first, and whether that is all that there may be.
+func (s *Store) firstSlice(task undecidedTask) (slice int64, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.undecided.roots[task.share][task.root].whole {
-		return s.merging.ofTimeline
+		return s.merging.ofTimeline, true
 	}
-	return s.merging.slice
+	return s.merging.slice, false
 }
 
-// noteRetry notes whether slices have led further.
-func (s *Store) noteRetry(task undecidedTask, further bool) {
+// noteRetry notes whether the work on a timeline goes on only in one large slice.
+func (s *Store) noteRetry(task undecidedTask, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, still := s.undecided.roots[task.share][task.root]; still {
-		s.undecided.roots[task.share][task.root] = retry{whole: !further}
+		s.undecided.roots[task.share][task.root] = retry{whole: whole}
 	}
 }
 
