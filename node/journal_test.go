@@ -136,7 +136,7 @@ func TestKeptMergeOfShare(t *testing.T) {
 	nothing(t, merges())
 }
 
-// What is told before the node is closed is kept, and of a flood at least how much it was.
+// What is told before the node is closed is kept.
 func TestKeptWhileClosing(t *testing.T) {
 	dir := t.TempDir()
 	n := openNodeAt(t, dir)
