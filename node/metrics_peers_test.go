@@ -43,10 +43,7 @@ func values(t *testing.T, n *Node, name string) (of map[string]float64, series i
 // However many peers come, and whatever they ask for, there are no more series.
 func TestMetricsDoNotGrowWithPeers(t *testing.T) {
 	n := reader(t)
-	info := peer.AddrInfo{ID: n.PeerID()}
-	for _, a := range n.host.Addrs() {
-		info.Addrs = append(info.Addrs, a)
-	}
+	info := peer.AddrInfo{ID: n.PeerID(), Addrs: n.host.Addrs()}
 	_, before := values(t, n, "")
 	const strangers = 12
 	for i := range strangers + 3 {
