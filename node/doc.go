@@ -7,7 +7,9 @@
 // the same over HTTP, for the commands that talk to a running node.
 //
 // Once started, a node keeps in step with its peers by itself: live.go runs the
-// decisions of package scheduler. subscription.go tells others what happens.
+// decisions of package scheduler. subscription.go tells others what happens, from the change
+// logs of the store and from its journal, in which journal.go has events of peers and sagas
+// kept, and a commit its merges (merge_event.go).
 //
 // The package does not know the rules of ibGibs, timelines or sagas (packages
 // ibgib, timeline, saga), nor how they are stored and sent (blockstore,

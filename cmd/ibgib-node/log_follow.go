@@ -195,7 +195,7 @@ func missedRow(e node.Event) string {
 	if e.Missed.Log {
 		return "the list of changes has begun anew: ibgib-node heads  shows where all timelines are"
 	}
-	return count(e.Missed.Events, "merge") + " not listed any more: ibgib-node conflicts list  shows what is merged"
+	return count(e.Missed.Events, "merge") + " not kept any more: ibgib-node conflicts show ADDR  shows what the last merge of a timeline overrode"
 }
 
 func overriddenIn(e node.Event) int { return len(e.Merge.Overridden) + e.Merge.OverriddenMore }

@@ -15,9 +15,9 @@
 // these was cut. Any other failure is an HTTP status with
 // {"error":{"code":"...","message":"..."}}; codes are in error.go.
 //
-// GET /events is a stream of server-sent events (events.go). Those about heads have
-// ids, which are places in the change log of the store, so a client goes on where
-// it was (since=ID or Last-Event-ID), also after a restart.
+// GET /events is a stream of server-sent events (events.go). All but the progress of
+// sagas have ids, which are places in the change logs and the journal of the store, so a
+// client goes on where it was (since=ID or Last-Event-ID), also after a restart.
 //
 // GET /metrics, here and without the prefix, is for Prometheus, in its text format
 // (metrics.go).
