@@ -346,7 +346,7 @@ func (s *Store) retrySlice(ctx context.Context, task undecidedTask, slice, spent
 		return done, err
 	}
 	defer st.Discard()
-	return done, st.turn(func(w *writer) error {
+	err = st.turn(func(w *writer) error {
 		m := &s.merging
 		m.retries.refill(s.now())
 		done.granted = max(0, min(slice, m.ofTimeline-spent, m.retries.left))
@@ -382,6 +382,7 @@ func (s *Store) retrySlice(ctx context.Context, task undecidedTask, slice, spent
 		res.Merges = append(res.Merges, made.Merges[:min(len(made.Merges), maxListed-len(res.Merges))]...)
 		return nil
 	})
+	return done, err
 }
 
 // admitUndecided offers the undecided frames of a timeline again, each after what
